@@ -1,0 +1,1 @@
+"""In: live audio from its sources onto calls.audio and calls.events."""

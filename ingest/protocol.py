@@ -1,0 +1,157 @@
+"""The interface of a source: a sans-IO protocol for one connection, whoever opened it.
+
+A protocol is fed what the connection delivers and the time, and returns effects: messages for the peer, and facts about
+the sessions the connection carries. The shell (`ingest.session`) pumps; the outlet (`ingest.outlet`) gives facts their
+session id and sequence and puts them on Kafka. A connection may carry one session (AudioHook) or many (media streams),
+and a session may outlive a connection (sources we dial): facts name their session by a `key` of the protocol's own.
+
+Sources that call us: `connected` is called once the upgrade is accepted. Sources we call: `connected` is called once
+our handshake is done and returns the messages that authenticate and subscribe; the protocol object lives on over
+reconnects and is told of each with `connected` and `disconnected`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.records import CallEvent, SessionInfo
+from schemas.symbols import Channels, ClosedBy, Codec, FrameKind, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """A text message for the peer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendBinary:
+    """A binary message for the peer."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseConnection:
+    """End the connection with this WebSocket close code; effects before it are sent first."""
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """A session begins. Its media description holds until the next one for the same key."""
+
+    key: str
+    info: SessionInfo
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfoChanged:
+    """A field of the session's info became known or changed; `info` is the whole."""
+
+    key: str
+    info: SessionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """One message of audio, exactly as received. Positions and durations are samples per channel."""
+
+    key: str
+    payload: bytes
+    codec: Codec
+    channels: Channels
+    sample_rate_hz: int
+    position_samples: int
+    duration_samples: int
+    stream: int = -1
+    source_sequence: int = -1
+    source_timestamp: int = -1
+    source_clock_hz: int = -1
+    source_sequence_bits: int = 0
+    source_timestamp_bits: int = 0
+    payload_type: int = -1
+    marker: bool = False
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """PAUSED, RESUMED, DISCARDED, GAP or ALIVE on the session's timeline.
+
+    `duration_samples` is what is missing (-1: not knowable), `stated_position_samples` the position the source states.
+    """
+
+    key: str
+    kind: FrameKind
+    reason: Reason = Reason.UNKNOWN
+    position_samples: int = -1
+    duration_samples: int = -1
+    stated_position_samples: int = -1
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventReceived:
+    """A fact with business detail. The outlet fills in identity, counter and time; the protocol the rest."""
+
+    key: str
+    event: CallEvent
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """A session ends; nothing follows for this key."""
+
+    key: str
+    reason: Reason
+    position_samples: int = -1
+    closed_by: ClosedBy = ClosedBy.UNKNOWN
+    code: int = -1
+    message: str | None = None
+
+
+Effect = (
+    SendText
+    | SendBinary
+    | CloseConnection
+    | SessionOpened
+    | SessionInfoChanged
+    | AudioReceived
+    | Mark
+    | EventReceived
+    | SessionClosed
+)
+"""What a protocol asks for, in order."""
+
+
+class SourceProtocol(Protocol):
+    """One connection of one source. Pure: no method waits, reads a clock or raises for what the peer sent."""
+
+    def connected(self, now_s: float) -> list[Effect]:
+        """The connection is open (again)."""
+
+    def receive_text(self, text: str, now_s: float) -> list[Effect]:
+        """A text message arrived."""
+
+    def receive_binary(self, data: bytes, now_s: float) -> list[Effect]:
+        """A binary message arrived."""
+
+    def disconnected(self, now_s: float, code: int, reason: str, closed_by: ClosedBy) -> list[Effect]:
+        """The connection is gone, whoever ended it; `code` 1006 when no close frame was seen."""
+
+    def timeout(self, now_s: float) -> list[Effect]:
+        """The deadline last returned by `deadline_s` has passed."""
+
+    def deadline_s(self) -> float | None:
+        """Return when `timeout` must be called, on the clock of `now_s`; None: never."""
+
+    def drain(self, now_s: float) -> list[Effect]:
+        """This process wants to stop: end the sessions the way the peer expects it."""
+
+    @property
+    def finished(self) -> bool:
+        """True once nothing more will come: the shell may close."""

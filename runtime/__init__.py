@@ -1,0 +1,1 @@
+"""The engine: hosts for components. It knows no vendor, no processor and no sink."""
