@@ -67,7 +67,7 @@ class DataFolder:
     async def _wait_for_orphan(self, lock: FileLock) -> None:
         note = lock.read()
         owner = int(note) if note.isdigit() else 0
-        if owner == os.getpid() or not _alive(owner):
+        if not _alive(owner):
             try:
                 async with asyncio.timeout(_ORPHAN_WAIT_S):
                     await lock.take()

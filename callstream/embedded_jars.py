@@ -161,7 +161,7 @@ async def download(folder: Path, received: Callable[[int], None]) -> None:
 def _spawn_download(folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "received").open("wb") as received, (folder / "reason").open("wb") as reason:
         command = [sys.executable, "-m", "callstream.embedded_download", str(folder)]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=received, stderr=reason)  # noqa: S603
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=received, stderr=reason)
 
 
 def _last_number(path: Path) -> int:

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 _POLL_S = 0.05
+_TAIL_BYTES = 65_536
 
 _WATCHDOG = """
 read -r _
@@ -29,7 +30,7 @@ class GuardedProcess:
 
     def __init__(self, command: list[str], work_dir: Path, output: Path, inherited: tuple[int, ...] = ()) -> None:
         with output.open("ab") as sink:
-            self._child = subprocess.Popen(  # noqa: S603
+            self._child = subprocess.Popen(
                 command,
                 cwd=work_dir,
                 stdin=subprocess.DEVNULL,
@@ -39,7 +40,7 @@ class GuardedProcess:
                 start_new_session=True,
             )
         try:
-            self._watchdog = subprocess.Popen(  # noqa: S603
+            self._watchdog = subprocess.Popen(
                 ["/bin/sh", "-c", _WATCHDOG, "callstream-watchdog", str(self._child.pid)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -100,7 +101,7 @@ def last_lines(path: Path, count: int = 15, width: int = 300) -> str:
     try:
         with path.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(0, size - count * 4 * width))
+            log.seek(max(0, size - _TAIL_BYTES))
             text = log.read().decode("utf-8", errors="replace")
     except OSError:
         return ""

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import uuid
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: TID251
+from aiokafka.errors import KafkaError  # noqa: TID251
 
 _DEADLINE_S = 5.0
 _REQUEST_TIMEOUT_MS = 5000
