@@ -491,6 +491,7 @@ class ChangelogEntry:
     position: int
     max_timestamp_ms: int = -1
     stream_time_ms: int = 0
+    expired_at_ms: int = 0
     settings_hash: str = ""
     state: bytes = b""
 
