@@ -18,7 +18,7 @@ from fastavro import schemaless_reader, schemaless_writer
 
 from schemas import records, symbols
 from schemas.errors import InvalidRecord
-from schemas.records import Record
+from schemas.records import Origin, Record
 from schemas.symbols import Symbol
 from schemas.versions import FOLDERS, newest, parse, released
 
@@ -90,12 +90,18 @@ class SchemaStore:
         """Return the id to write this record with."""
         return self._write_ids[folder]
 
-    def encode(self, record: Record) -> bytes:
-        """Return a record as framed bytes. Raises `ValueError` or `TypeError` for one that breaks its own types."""
+    def encode(self, record: Record, origin: Origin | None = None) -> bytes:
+        """Return a record as framed bytes, with another `origin` where one is given.
+
+        Raises `ValueError` or `TypeError` for a record that breaks its own types.
+        """
         folder = FOLDERS[type(record)]
+        datum = as_datum(record)
+        if origin is not None:
+            datum["origin"] = as_datum(origin)
         out = io.BytesIO()
         out.write(framing(self._write_ids[folder]))
-        schemaless_writer(out, newest(folder).parsed, as_datum(record))
+        schemaless_writer(out, newest(folder).parsed, datum)
         return out.getvalue()
 
     def decode(self, value: bytes | None, record_type: type[T]) -> T:
