@@ -1,0 +1,49 @@
+# The project's commands; `./dev NAME` runs one in its own environment.
+
+set positional-arguments
+python := justfile_directory() / ".venv/bin/python"
+bin := justfile_directory() / ".venv/bin"
+far := "--ignore=tests/integration --ignore=tests/faults --ignore=tests/e2e -m 'not kafka and not slow'"
+
+# List the commands
+[private]
+default:
+    @{{ bin }}/just --justfile {{ justfile() }} --list --unsorted
+
+# Place calls, watch them travel to the far end, check every sample (--calls N --speed X --stay)
+demo *ARGS:
+    @{{ python }} -m callstream demo "$@"
+
+# All test rings, 1–6; arguments go to pytest
+test *ARGS:
+    @{{ python }} -m pytest "$@"
+
+# Format, lint, types, imports, spelling, test rings 1–4
+check: check-text
+    @{{ python }} -m pytest {{ far }}
+
+# The part of `check` that runs nothing of the product
+[private]
+check-text:
+    @{{ bin }}/ruff format --check --quiet .
+    @{{ bin }}/ruff check --quiet .
+    @{{ bin }}/mypy
+    @{{ bin }}/lint-imports --no-cache
+    @{{ bin }}/codespell
+
+# One benchmark by name; its last line is `RESULT <name> key=value …`
+bench NAME *ARGS:
+    @{{ python }} -m benchmarks."$@"
+
+# Format, and repair what lint can repair
+fix:
+    @{{ bin }}/ruff check --quiet --fix .
+    @{{ bin }}/ruff format --quiet .
+
+# Refresh schemas/fingerprints.txt after a new schema version
+schemas:
+    @{{ python }} -c 'from pathlib import Path; from schemas.versions import fingerprint_lines; Path("schemas/fingerprints.txt").write_text(fingerprint_lines(), encoding="utf-8")'
+
+# Resolve the dependencies of pyproject.toml anew into requirements.lock
+lock:
+    @PATH="{{ justfile_directory() }}/.uv/bin:$PATH" uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --quiet -o requirements.lock
