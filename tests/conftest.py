@@ -1,0 +1,33 @@
+"""What holds for every test: the shared broker, Hypothesis without deadlines, and no asyncio task left behind."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import settings
+
+pytest_plugins = ["tests.kafka_fixture"]
+
+settings.register_profile("callstream", deadline=None, print_blob=True)
+settings.load_profile("callstream")
+
+GRACE_S = 1.0
+"""What is being closed at the end of a test may take a moment on the loop."""
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_tasks(request: pytest.FixtureRequest) -> None:
+    """Fail an async test that ends while tasks it started are still running."""
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("_task_guard")
+
+
+@pytest.fixture
+async def _task_guard() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    started = asyncio.all_tasks() - before - {asyncio.current_task()}
+    if started:
+        _, leaked = await asyncio.wait(started, timeout=GRACE_S)
+        assert not leaked, f"the test left asyncio tasks running: {sorted(str(task.get_coro()) for task in leaked)}"
