@@ -4,14 +4,14 @@ Consumers read committed records only, never commit by themselves and never rese
 Producers are idempotent. A group uses the Range assignor and no other, so that co-partitioned topics land together.
 """
 
+import asyncio
 import logging
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
-import asyncio
-import random
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import AbstractTokenProvider, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -24,7 +24,6 @@ from aiokafka.errors import (
     IllegalStateError,
     InvalidProducerEpoch,
     InvalidTxnState,
-    KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -49,6 +48,7 @@ __all__ = [
     "ConsumerRecord",
     "KafkaError",
     "NewTopic",
+    "NoOffsetForPartitionError",
     "Partitioner",
     "RebalanceListener",
     "TopicAlreadyExistsError",
@@ -133,21 +133,26 @@ def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
+_TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exception]], ...] = (
+    ((ProducerFenced, InvalidProducerEpoch, InvalidTxnState, CommitFailedError), Fenced),
+    # a fenced producer answers every later call with an assertion about its state machine
+    ((AssertionError, IllegalStateError), Fenced),
+    ((AuthenticationFailedError, TopicAuthorizationFailedError), lambda why: ConfigError([f"refused by Kafka: {why}"])),
+    (
+        (OffsetOutOfRangeError, NoOffsetForPartitionError),
+        lambda why: ConfigError([f"the log no longer holds the offset to go on from: {why}"]),
+    ),
+    # the broker's refusal of a single record has no class of its own
+    ((UnknownError,), lambda _: InvalidRecord("the broker refused a record")),
+    ((KafkaError, ConsumerStoppedError, OSError, TimeoutError), Unavailable),
+)
+
+
 def translate(error: Exception) -> Exception:
     """Return one of aiokafka's errors as ours, by who must act; any other error as it is."""
-    if isinstance(error, ProducerFenced | InvalidProducerEpoch | InvalidTxnState | CommitFailedError):
-        return Fenced(f"{type(error).__name__}: {error}")
-    # a fenced producer answers every later call with an assertion about its state machine
-    if isinstance(error, AssertionError | IllegalStateError):
-        return Fenced(f"the client is in no state to go on: {error}")
-    if isinstance(error, AuthenticationFailedError | TopicAuthorizationFailedError):
-        return ConfigError([f"Kafka refuses our credentials or rights: {error}"])
-    if isinstance(error, OffsetOutOfRangeError | NoOffsetForPartitionError):
-        return ConfigError([f"the log no longer holds the offset to go on from: {error}"])
-    if isinstance(error, UnknownError):
-        return InvalidRecord("the broker refused a record")
-    if isinstance(error, KafkaError | ConsumerStoppedError | OSError | TimeoutError):
-        return Unavailable(f"Kafka: {type(error).__name__}: {error}")
+    for kinds, ours in _TRANSLATIONS:
+        if isinstance(error, kinds):
+            return ours(f"{type(error).__name__}: {error}")
     return error
 
 

@@ -1,0 +1,197 @@
+"""One assigned input partition from the moment it is fenced until it is given away.
+
+It owns the partition's task, its transactional producer and the last committed state; the worker owns the group.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from runtime import metrics
+from runtime.checkpoint import Application, ChangelogReader, Checkpoint, Step
+from runtime.clock import Clock
+from runtime.config import KafkaSettings
+from runtime.errors import ConfigError, UsageError
+from runtime.kafka import ConsumerRecord, TopicPartition
+from runtime.poison import Poison
+from runtime.processor import Processor
+from runtime.task import Frozen, ProcessorFailed, Task
+from runtime.tuning import TaskHostSettings
+from schemas.codec import SchemaStore
+from schemas.records import ChangelogEntry
+
+S = TypeVar("S")
+Bounds = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
+"""Returns the first and the next offset of an input partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings(Generic[S]):
+    """What every partition of a worker shares."""
+
+    processor: Processor[S]
+    application: Application
+    kafka: KafkaSettings
+    tuning: TaskHostSettings
+    store: SchemaStore
+    clock: Clock
+    bounds: Bounds
+    before_step: Step
+
+
+class PartitionHost(Generic[S]):
+    """Processing of one assigned partition.
+
+    `task` is None until `open` has restored it and again once `failure` is set: then nothing of the memory may be used,
+    and the partition must be opened anew or given away.
+    """
+
+    def __init__(self, surroundings: Surroundings[S], tp: TopicPartition) -> None:
+        self.tp = tp
+        self.task: Task[S] | None = None
+        self.failure: Exception | None = None
+        self.committing: asyncio.Task[None] | None = None
+        self.opening: asyncio.Task[None] | None = None
+        self.held_back = False
+        self._shared = surroundings
+        self._checkpoint: Checkpoint | None = None
+        self._committed: ChangelogEntry | None = None
+        self._start = 0
+        self._committed_at_s = surroundings.clock.monotonic_s()
+        self._rows_since_commit = 0
+        self._poison = Poison()
+
+    @property
+    def committed_position(self) -> int:
+        """Offset of the first record that no committed transaction has processed."""
+        return self._start if self._committed is None else self._committed.position
+
+    @property
+    def position(self) -> int:
+        """Offset of the next record to process."""
+        return self.committed_position if self.task is None else self.task.position
+
+    async def open(self, reader: ChangelogReader) -> int:
+        """Fence the former owner, restore the state, and return the offset to read on from.
+
+        Raises `ConfigError` when the log no longer holds that offset, `StateCorrupted`, `Unavailable`.
+        """
+        shared = self._shared
+        started_s = shared.clock.monotonic_s()
+        await self.close()
+        self.failure = None
+        self._checkpoint = await Checkpoint.open(
+            shared.kafka, shared.application, self.tp, shared.tuning.transaction_timeout_ms
+        )
+        self._committed = await reader.read(self.tp.topic, self.tp.partition)
+        first, end = await shared.bounds(self.tp)
+        self._start = first
+        self._check_position(first, end)
+        self._restart_task()
+        self._committed_at_s = shared.clock.monotonic_s()
+        metrics.TASK_RESTORE_SECONDS.observe(self._committed_at_s - started_s)
+        return self.position
+
+    def _check_position(self, first: int, end: int) -> None:
+        if self._committed is None or first <= self._committed.position <= end:
+            return
+        position = self._committed.position
+        what = "was deleted by retention" if position < first else "was never written: a new topic?"
+        message = (
+            f"{self.tp.topic}/{self.tp.partition}: processing stands at offset {position}, which {what} "
+            f"(the log holds {first} to {end}). Nothing was skipped. To go on from the log's beginning with an empty "
+            f"state, stop all workers and delete the topic {self._shared.application.changelog_topic}"
+        )
+        raise ConfigError([message])
+
+    def _restart_task(self) -> None:
+        shared = self._shared
+        self.task = Task(shared.processor, shared.store, self.tp.partition, self._committed, self._start)
+        self._rows_since_commit = 0
+
+    def process(self, records: Sequence[ConsumerRecord]) -> bool:
+        """Process consecutive records.
+
+        Returns False when the processor raised: the caller must `rewind` and read again from the position it returns.
+        The next attempt runs single records up to the raiser, the one after it makes the raiser a dead letter.
+        """
+        if self.task is None:
+            message = "process needs an open partition"
+            raise UsageError(message)
+        try:
+            for part in self._poison.parts(records):
+                count = self.task.step(part, self._poison.dead)
+                self._rows_since_commit += len(part)
+                metrics.TASK_DEAD_LETTERS.inc(count)
+        except ProcessorFailed as failed:
+            self._poison.failed(failed)
+            return False
+        metrics.TASK_RECORDS.inc(len(records))
+        return True
+
+    async def rewind(self) -> int:
+        """Go back to the last committed state; return the offset to read again from."""
+        await self.committed()
+        if self.failure is None:
+            self._restart_task()
+        metrics.TASK_RESTARTS.labels(reason="processor").inc()
+        return self.position
+
+    def due(self, interval_s: float) -> Frozen | None:
+        """Return what to commit now, or None: nothing new, too early, or a commit is under way."""
+        if self.task is None or self.committing is not None or self.task.position == self.committed_position:
+            return None
+        if self._shared.clock.monotonic_s() - self._committed_at_s < interval_s:
+            return None
+        self._rows_since_commit = 0
+        return self.task.freeze()
+
+    @property
+    def overfull(self) -> bool:
+        """True when so much waits for the commit under way that reading should pause."""
+        return self.committing is not None and self._rows_since_commit > self._shared.tuning.max_uncommitted_records
+
+    async def commit(self, frozen: Frozen) -> None:
+        """Commit; on any failure drop the task and keep the error in `failure`."""
+        if self._checkpoint is None:
+            message = "commit needs an open partition"
+            raise UsageError(message)
+        clock = self._shared.clock
+        started_s = clock.monotonic_s()
+        try:
+            await self._checkpoint.commit(frozen, self._shared.tuning.commit_deadline_s, self._shared.before_step)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the memory is ahead of the log: drop it
+            self.failure = error
+            self.task = None
+            return
+        finally:
+            self._committed_at_s = clock.monotonic_s()
+        self._committed = frozen.entry
+        self._poison.forget_before(frozen.entry.position)
+        metrics.TASK_COMMIT_SECONDS.observe(self._committed_at_s - started_s)
+        metrics.TASK_OUTPUTS.inc(len(frozen.outputs))
+
+    async def committed(self) -> None:
+        """Wait until no commit is under way."""
+        if self.committing is not None:
+            await asyncio.wait([self.committing])
+
+    async def release(self) -> None:
+        """Commit what is done, then stop the producer. Every failure is allowed: the next owner restores."""
+        if self.opening is not None:
+            self.opening.cancel()
+            await asyncio.wait([self.opening])
+        await self.committed()
+        if self.task is not None:
+            frozen = self.due(interval_s=0)
+            if frozen is not None:
+                await self.commit(frozen)
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop the producer without committing."""
+        self.task = None
+        if self._checkpoint is not None:
+            checkpoint, self._checkpoint = self._checkpoint, None
+            await checkpoint.close()

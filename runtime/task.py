@@ -1,0 +1,248 @@
+"""One input partition's processing, pure: records in; outputs, position and state out.
+
+The same object runs in the worker, in replay and in the shipped driver. It reads no clock and does no I/O: it decodes a
+poll, cuts it where stream time crosses a second, calls the processor, and numbers and encodes what it emits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio.frames import Frames, decode
+from runtime.deadletter import headers
+from runtime.errors import StateCorrupted
+from runtime.processor import Batch, Processor
+from schemas.codec import SchemaStore
+from schemas.records import ChangelogEntry, Derived, Origin
+from schemas.topics import dead_letters, topic_of
+
+S = TypeVar("S")
+STEP_CAP_MS = 10_000
+"""Largest step of stream time: a longer hole between two records is our outage, not the caller's."""
+_SECOND_MS = 1000
+
+
+class InputRecord(Protocol):
+    """What a task needs of a consumed record."""
+
+    @property
+    def offset(self) -> int:
+        """Offset in the input partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Broker timestamp, ms since the epoch."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key bytes."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Value bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record for the task's output partition of `topic` (catalogue name)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What one commit makes durable together: the outputs since the last one, the position and the state."""
+
+    outputs: tuple[Output, ...]
+    entry: ChangelogEntry
+    state_value: bytes
+    """`entry` as the changelog record's value."""
+
+
+class ProcessorFailed(Exception):
+    """`Processor.process` raised. The task's state must not be used any more; `first` and `last` bound the offsets."""
+
+    def __init__(self, first: int, last: int, error: Exception) -> None:
+        super().__init__(f"process raised {type(error).__name__} in offsets {first} to {last}")
+        self.first = first
+        self.last = last
+        self.error = error
+
+
+class Task(Generic[S]):
+    """The state of one partition between two polls."""
+
+    def __init__(
+        self, processor: Processor[S], store: SchemaStore, partition: int, entry: ChangelogEntry | None, start: int = 0
+    ) -> None:
+        """Go on from a changelog entry, or begin at offset `start`. Raises `StateCorrupted` for an unreadable entry."""
+        self.partition = partition
+        self.outputs: list[Output] = []
+        self._processor = processor
+        self._store = store
+        self._dead_letter_topic = dead_letters(processor.group).name
+        if entry is None:
+            self.position = start
+            self._max_timestamp_ms = -1
+            self._stream_time_ms = 0
+            self._expired_at_ms = 0
+            self._state = processor.new_state()
+        else:
+            if entry.version > processor.state_version:
+                message = f"state of version {entry.version}, but this release reads up to {processor.state_version}"
+                raise StateCorrupted(message)
+            self.position = entry.position
+            self._max_timestamp_ms = entry.max_timestamp_ms
+            self._stream_time_ms = entry.stream_time_ms
+            self._expired_at_ms = entry.expired_at_ms
+            self._state = processor.restore(entry.version, entry.state)
+
+    def step(self, records: Sequence[InputRecord], dead: dict[int, str]) -> int:
+        """Process consecutive records; `dead` maps offsets that must become dead letters to the reason.
+
+        Returns the number of dead letters. Raises `ProcessorFailed` when the processor raises; then this task is spent
+        and another must be restored.
+        """
+        frames = decode([record.value for record in records], self._store)
+        for row, record in enumerate(records):
+            if record.offset in dead:
+                frames.kill(row, dead[record.offset])
+        keys = tuple(record.key for record in records)
+        running, stream = self._times(records)
+        cuts = self._cuts(running)
+        emitted = _Emitted(records)
+        for start, stop in zip([0, *cuts], [*cuts, len(records)], strict=True):
+            if start in cuts:
+                self._expired_at_ms = int(stream[start])
+                emitted.row = start
+                self._processor.expire(self._expired_at_ms, self._state, emitted.by_expire)
+            if stop > start:
+                self._process(frames, keys, start, stop, emitted)
+        count = self._dead_letters(records, frames, emitted)
+        self.outputs.extend(emitted.outputs(self._processor.input_topic, self.partition, self._store))
+        self.position = records[-1].offset + 1
+        self._max_timestamp_ms = int(running[-1])
+        self._stream_time_ms = int(stream[-1])
+        return count
+
+    def freeze(self) -> Frozen:
+        """Take the outputs so far with the state that belongs to them; processing may go on at once."""
+        outputs, self.outputs = tuple(self.outputs), []
+        entry = ChangelogEntry(
+            version=self._processor.state_version,
+            position=self.position,
+            max_timestamp_ms=self._max_timestamp_ms,
+            stream_time_ms=self._stream_time_ms,
+            expired_at_ms=self._expired_at_ms,
+            settings_hash=self._processor.settings_hash,
+            state=self._processor.snapshot(self._state),
+        )
+        return Frozen(outputs, entry, self._store.encode(entry))
+
+    def _times(self, records: Sequence[InputRecord]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the running maximum timestamp and the stream time at each record."""
+        timestamps = np.fromiter((record.timestamp for record in records), np.int64, len(records))
+        before = self._max_timestamp_ms if self._max_timestamp_ms >= 0 else int(timestamps[0])
+        running = np.maximum(np.maximum.accumulate(timestamps), before)
+        steps = np.minimum(np.diff(running, prepend=before), STEP_CAP_MS)
+        return running, self._stream_time_ms + np.cumsum(steps)
+
+    def _cuts(self, running: NDArray[np.int64]) -> list[int]:
+        """Return the rows that first lift the running maximum into a new epoch second."""
+        before = self._max_timestamp_ms // _SECOND_MS
+        return np.flatnonzero(np.diff(running // _SECOND_MS, prepend=before) > 0).tolist()
+
+    def _process(
+        self, frames: Frames, keys: tuple[bytes | None, ...], start: int, stop: int, emitted: "_Emitted"
+    ) -> None:
+        whole = start == 0 and stop == len(frames)
+        emitted.row = start
+        batch = Batch(
+            frames=frames if whole else frames.slice(start, stop),
+            keys=keys if whole else keys[start:stop],
+            stream_time_ms=self._expired_at_ms,
+        )
+        try:
+            self._processor.process(batch, self._state, emitted.by_process)
+        except Exception as error:
+            offsets = emitted.records
+            raise ProcessorFailed(offsets[start].offset, offsets[stop - 1].offset, error) from error
+
+    def _dead_letters(self, records: Sequence[InputRecord], frames: Frames, emitted: "_Emitted") -> int:
+        rows = np.flatnonzero(~frames.ok).tolist()
+        for row in rows:
+            record = records[row]
+            emitted.dead.append(
+                (
+                    row,
+                    Output(
+                        topic=self._dead_letter_topic,
+                        key=record.key,
+                        value=record.value,
+                        timestamp_ms=record.timestamp,
+                        headers=tuple(
+                            headers(
+                                error=frames.errors[row],
+                                stage="process",
+                                topic=self._processor.input_topic,
+                                partition=self.partition,
+                                offset=record.offset,
+                                group=self._processor.group,
+                                error_class="InvalidRecord",
+                            )
+                        ),
+                    ),
+                )
+            )
+        return len(rows)
+
+
+class _Emitted:
+    """What a step's calls of the processor emitted, until it is sorted, numbered and encoded."""
+
+    def __init__(self, records: Sequence[InputRecord]) -> None:
+        self.records = records
+        self.row = 0
+        self.dead: list[tuple[int, Output]] = []
+        self._found: list[tuple[int, int, Derived]] = []
+
+    def by_expire(self, record: Derived) -> None:
+        self._found.append((self.row, 0, record))
+
+    def by_process(self, row: int, record: Derived) -> None:
+        if not 0 <= row < len(self.records) - self.row:
+            message = f"emit names row {row} of {len(self.records) - self.row}"
+            raise IndexError(message)
+        self._found.append((self.row + row, 1, record))
+
+    def outputs(self, topic: str, partition: int, store: SchemaStore) -> list[Output]:
+        """Return everything in order: by row, what `expire` emitted first, dead letters last."""
+        self._found.sort(key=lambda item: item[:2])
+        result: list[tuple[int, Output]] = []
+        index, last = 0, -1
+        for row, _, record in self._found:
+            index = index + 1 if row == last else 0
+            last = row
+            cause = self.records[row]
+            origin = Origin(topic=topic, partition=partition, offset=cause.offset, index=index)
+            result.append(
+                (
+                    row,
+                    Output(
+                        topic=topic_of(type(record)).name,
+                        key=record.conversation_id.encode(),
+                        value=store.encode(record, origin),
+                        timestamp_ms=cause.timestamp,
+                    ),
+                )
+            )
+        if self.dead:
+            result = sorted(result + self.dead, key=lambda item: item[0])
+        return [output for _, output in result]

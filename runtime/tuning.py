@@ -1,0 +1,43 @@
+"""Settings of the task host, shared by every processor."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from runtime.config import Section, Settings
+
+
+class TaskHostSettings(Section):
+    """How the task host polls, commits and keeps its place in the group."""
+
+    commit_interval_ms: int = Field(
+        150, ge=10, le=60_000, description="Least time between two commits of a partition; grows with the partitions."
+    )
+    commit_deadline_s: float = Field(
+        30, gt=0, le=600, description="How long one commit may take before its task is dropped and restored."
+    )
+    transaction_timeout_ms: int = Field(
+        60_000, ge=1_000, le=900_000, description="When the broker aborts a transaction whose worker went silent."
+    )
+    session_timeout_ms: int = Field(
+        10_000, ge=1_000, le=300_000, description="When the group gives a silent worker's partitions to others."
+    )
+    heartbeat_interval_ms: int = Field(3_000, ge=100, le=100_000, description="How often the worker tells it lives.")
+    group_instance_id: str | None = Field(
+        None, description="Static membership: a name of its own for each worker, kept over its restarts."
+    )
+    max_records: int = Field(2_000, ge=1, le=50_000, description="Most records of one poll.")
+    max_uncommitted_records: int = Field(
+        20_000, ge=1, le=1_000_000, description="Records of a partition after which it waits for a commit under way."
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Return the times that do not fit together."""
+        if self.heartbeat_interval_ms * 2 > self.session_timeout_ms:
+            yield "heartbeat_interval_ms", "must be at most half the session timeout"
+
+
+class ProcessorSettings(Settings):
+    """Settings of a processor. Subclass it, and add fields with descriptions."""
+
+    task_host: TaskHostSettings = TaskHostSettings()
