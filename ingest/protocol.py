@@ -11,10 +11,11 @@ reconnects and is told of each with `connected` and `disconnected`.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from schemas.records import CallEvent, SessionInfo
-from schemas.symbols import Channels, ClosedBy, Codec, FrameKind, Reason
+from schemas.symbols import Channels, ClosedBy, Codec, FrameKind, Reason, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,17 @@ class CloseConnection:
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """A session begins. Its media description holds until the next one for the same key."""
+    """A session begins. Its media description holds until the next one for the same key; a second one is ignored.
+
+    Where `info.continued_from` is the key of an earlier session of this process, it is replaced by that session's id.
+    """
 
     key: str
     info: SessionInfo
+    source: Source
     sample_rate_hz: int
+    codec: Codec = Codec.UNKNOWN
+    channels: Channels = Channels.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,9 @@ class AudioReceived:
 class Mark:
     """PAUSED, RESUMED, DISCARDED, GAP or ALIVE on the session's timeline.
 
-    `duration_samples` is what is missing (-1: not knowable), `stated_position_samples` the position the source states.
+    `position_samples` is where the mark begins: what is missing lies between it and `position_samples +
+    duration_samples` (-1: not knowable), where the next audio goes on. `stated_position_samples` is the position the
+    source states in the message that caused the mark (-1: none).
     """
 
     key: str
@@ -96,7 +105,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class EventReceived:
-    """A fact with business detail. The outlet fills in identity, counter and time; the protocol the rest."""
+    """A fact with business detail and no mark of its own.
+
+    The sequencer fills in who, when, counter and `audio_sequence`; the protocol leaves those empty and gives the rest.
+    """
 
     key: str
     event: CallEvent
@@ -114,6 +126,34 @@ class SessionClosed:
     message: str | None = None
 
 
+class Observation(StrEnum):
+    """What a protocol noticed that is a metric and no fact of a call."""
+
+    CONNECTION_PROBE = "connection_probe"
+    UNKNOWN_MESSAGE = "unknown_message"
+    UNEXPECTED_MESSAGE = "unexpected_message"
+    PROTOCOL_ERROR = "protocol_error"
+    UNAUTHORIZED = "unauthorized"
+    AUDIO_WHILE_PAUSED = "audio_while_paused"
+    AUDIO_OUTSIDE_SESSION = "audio_outside_session"
+    EVENT_WHILE_PAUSED = "event_while_paused"
+    DEADLINE_PASSED = "deadline_passed"
+    DRIFT_SAMPLES = "drift_samples"
+    """`amount` is the position the source states minus ours; everything else is counted by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Something for metrics and the log line of the connection. `detail` names a defect, never what was sent."""
+
+    what: Observation
+    amount: int = 1
+    detail: str = ""
+
+
+Fact = SessionOpened | SessionInfoChanged | AudioReceived | Mark | EventReceived | SessionClosed
+"""What the sequencer turns into records."""
+
 Effect = (
     SendText
     | SendBinary
@@ -124,6 +164,7 @@ Effect = (
     | Mark
     | EventReceived
     | SessionClosed
+    | Observed
 )
 """What a protocol asks for, in order."""
 
