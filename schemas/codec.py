@@ -182,4 +182,9 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
         return lambda value: members.get(value, unknown)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return lambda value: from_datum(hint, value)
-    return lambda value: value
+    return as_bytes if hint is bytes else lambda value: value
+
+
+def as_bytes(value: bytes | str) -> bytes:
+    """Return bytes read by fastavro, which gives a schema's default for bytes as the text that spells it."""
+    return value.encode("latin-1") if isinstance(value, str) else value
