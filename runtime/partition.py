@@ -4,6 +4,7 @@ It owns the partition's task, its transactional producer and the last committed 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -61,6 +62,7 @@ class PartitionHost(Generic[S]):
         self._committed_at_s = surroundings.clock.monotonic_s()
         self._rows_since_commit = 0
         self._poison = Poison()
+        self._records_metric = metrics.TASK_RECORDS.labels(topic=tp.topic, partition=str(tp.partition))
 
     @property
     def committed_position(self) -> int:
@@ -123,11 +125,11 @@ class PartitionHost(Generic[S]):
             for part in self._poison.parts(records):
                 count = self.task.step(part, self._poison.dead)
                 self._rows_since_commit += len(part)
-                metrics.TASK_DEAD_LETTERS.inc(count)
+                metrics.TASK_DEAD_LETTERS.labels(reason="invalid").inc(count)
         except ProcessorFailed as failed:
             self._poison.failed(failed)
             return False
-        metrics.TASK_RECORDS.inc(len(records))
+        self._records_metric.inc(len(records))
         return True
 
     async def rewind(self) -> int:
@@ -170,7 +172,9 @@ class PartitionHost(Generic[S]):
         self._committed = frozen.entry
         self._poison.forget_before(frozen.entry.position)
         metrics.TASK_COMMIT_SECONDS.observe(self._committed_at_s - started_s)
-        metrics.TASK_OUTPUTS.inc(len(frozen.outputs))
+        metrics.TASK_STATE_BYTES.labels(partition=str(self.tp.partition)).set(len(frozen.entry.state))
+        for topic, count in Counter(output.topic for output in frozen.outputs).items():
+            metrics.TASK_OUTPUTS.labels(topic=topic).inc(count)
 
     async def committed(self) -> None:
         """Wait until no commit is under way."""

@@ -7,6 +7,7 @@ the poison. The task is restored again and the poison becomes a dead letter, all
 from collections.abc import Sequence
 from typing import TypeVar
 
+from runtime.errors import UsageError
 from runtime.task import InputRecord, ProcessorFailed
 
 R = TypeVar("R", bound=InputRecord)
@@ -29,7 +30,13 @@ class Poison:
         return [[record] for record in single] + ([rest] if rest else [])
 
     def failed(self, failure: ProcessorFailed) -> None:
-        """Note a raise: the next attempt runs single records, or knows the poison."""
+        """Note a raise: the next attempt runs single records, or knows the poison.
+
+        Raises `UsageError` when the processor raises on a record it was told is dead: nothing can be left out then.
+        """
+        if failure.first in self.dead and failure.first == failure.last:
+            message = f"the processor raises on the dead letter at offset {failure.first} too"
+            raise UsageError(message) from failure
         if failure.first == failure.last:
             self.dead[failure.first] = f"the processor raised {type(failure.error).__name__}"
             self._single_until = -1

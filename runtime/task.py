@@ -118,13 +118,13 @@ class Task(Generic[S]):
         running, stream = self._times(records)
         cuts = self._cuts(running)
         emitted = _Emitted(records)
-        for start, stop in zip([0, *cuts], [*cuts, len(records)], strict=True):
+        starts = sorted({0, *cuts})
+        for start, stop in zip(starts, [*starts[1:], len(records)], strict=True):
             if start in cuts:
                 self._expired_at_ms = int(stream[start])
                 emitted.row = start
                 self._processor.expire(self._expired_at_ms, self._state, emitted.by_expire)
-            if stop > start:
-                self._process(frames, keys, start, stop, emitted)
+            self._process(frames, keys, start, stop, emitted)
         count = self._dead_letters(records, frames, emitted)
         self.outputs.extend(emitted.outputs(self._processor.input_topic, self.partition, self._store))
         self.position = records[-1].offset + 1

@@ -84,6 +84,8 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         self._consumer: AIOKafkaConsumer | None = None
         self._reader: ChangelogReader | None = None
         self._group: asyncio.TaskGroup | None = None
+        self._polled_at_s = service.clock.monotonic_s()
+        metrics.TASK_POLL_AGE_SECONDS.set_function(lambda: service.clock.monotonic_s() - self._polled_at_s)
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -194,7 +196,7 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
     async def _turn(self) -> None:
         self._open_new()
         batches = await self._poll()
-        metrics.TASK_LAST_POLL.set_to_current_time()
+        self._polled_at_s = self._service.clock.monotonic_s()
         async with self._lock:
             for tp, records in batches.items():
                 host = self._hosts.get(tp)
@@ -278,7 +280,7 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
                     self.consumer.seek(host.tp, position)
                     self.consumer.resume(host.tp)
                     host.held_back = False
-                    self._service.log.info("partition restored", partition=host.tp.partition, offset=position)
+                    self._service.log.info("partition restored", partition=host.tp.partition, position=position)
                 return
         finally:
             host.opening = None
@@ -296,9 +298,11 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             raise failure
         reason = "fenced" if fenced else "unavailable"
         metrics.TASK_RESTARTS.labels(reason=reason).inc()
-        self._service.log.warning("task dropped", partition=host.tp.partition, reason=reason, error=str(failure))
+        self._service.log.warning("a task was dropped", partition=host.tp.partition, cause=reason, error=str(failure))
         if not fenced:
+            metrics.TASK_UNAVAILABLE.inc()
             return True
+        metrics.TASK_FENCED.inc()
         try:
             with translated():
                 async with asyncio.timeout(_ANSWER_S):
@@ -329,7 +333,6 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         ready = len(open_hosts) == len(self._hosts)
         waiting = sorted(tp.partition for tp, host in self._hosts.items() if host.task is None)
         self._service.health.ready("tasks", ok=ready, why=f"partitions being restored: {waiting}")
-        lag = 0
         for host in open_hosts:
-            lag += max(0, (self.consumer.highwater(host.tp) or 0) - host.position)
-        metrics.TASK_LAG_RECORDS.set(lag)
+            lag = max(0, (self.consumer.highwater(host.tp) or 0) - host.position)
+            metrics.TASK_LAG_RECORDS.labels(topic=host.tp.topic, partition=str(host.tp.partition)).set(lag)
