@@ -87,7 +87,7 @@ class DataFolder:
             if self.topics.exists() or (self.path / "meta.properties").exists():
                 owner = "belongs to another Kafka"
                 raise self._foreign(owner)
-            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            cluster_id = _new_cluster_id()
             text = json.dumps({"kafka_version": KAFKA_VERSION, "cluster_id": cluster_id}, indent=2) + "\n"
             fresh = self._marker.with_suffix(".new")
             fresh.write_text(text, encoding="utf-8")
@@ -133,6 +133,13 @@ class DataFolder:
     def _foreign(self, what: str) -> KafkaStartError:
         message = f"The data folder {self.path} {what}. Remove the folder (its topics are lost then). {_CHOOSE}"
         return KafkaStartError(message)
+
+
+def _new_cluster_id() -> str:
+    """Draw an id as Kafka does: never with a leading dash, which its tools would take for an option."""
+    while (cluster_id := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return cluster_id
 
 
 def _cluster_id(meta_properties: Path) -> str:

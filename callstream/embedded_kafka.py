@@ -75,11 +75,11 @@ class EmbeddedKafka:
         java = self.java or find_java()
         folder = DataFolder(self.data_dir)
         folder.create()
-        jars = await ensure_jars(self.cache_dir.expanduser().absolute(), self.resolver, self.report)
-        launch = _Launch(java, jars, folder, self.start_timeout_s)
         with await folder.take_lock() as lock:
             cluster_id = folder.claim()
             self.port = _usable_port(self.port)
+            jars = await ensure_jars(self.cache_dir.expanduser().absolute(), self.resolver, self.report)
+            launch = _Launch(java, jars, folder, self.start_timeout_s)
             await launch.format(cluster_id, self.port)
             self._process = launch.run(self.port, lock.fileno())
         try:

@@ -1,51 +1,42 @@
 """`callstream broker` tells an operator what is wrong in words, not in a traceback."""
 
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
-
-from callstream import embedded_jars
-from callstream.broker_command import broker
 
 
 @pytest.fixture
-def run():
-    app = typer.Typer()
-    app.command()(broker)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(embedded_jars, "_EXPECTED", [])
-    (tmp_path / "cache" / "kafka-4.3.1" / "jars").mkdir(parents=True)
-    return tmp_path / "cache"
-
-
-def test_a_taken_port_ends_the_command_with_one_message(run, tmp_path: Path, cache_dir: Path):
+def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        result = run("--port", port, "--data-dir", tmp_path / "data", "--cache-dir", cache_dir)
+        yield server.getsockname()[1]
 
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"Port {port} on 127.0.0.1 cannot be used")
+
+def broker(*arguments: object, temporary: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "callstream.broker_command", *map(str, arguments)]
+    environment = {"TMPDIR": str(temporary), "CALLSTREAM_CACHE_DIR": str(temporary / "cache")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=30)
+
+
+def test_what_is_wrong_is_said_in_one_line_before_anything_is_downloaded(tmp_path: Path, taken_port: int):
+    result = broker("--port", taken_port, "--data-dir", tmp_path / "data", temporary=tmp_path)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Port {taken_port} on 127.0.0.1 cannot be used")
     assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
+    assert not (tmp_path / "cache").exists()
 
 
-def test_an_ephemeral_folder_is_removed_when_the_start_fails(
-    run, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    result = run("--ephemeral", "--port", 0, "--cache-dir", cache_dir)
+def test_an_ephemeral_folder_is_removed_when_the_start_fails(tmp_path: Path, taken_port: int):
+    result = broker("--port", taken_port, "--ephemeral", temporary=tmp_path)
 
-    assert result.exit_code == 1
-    assert "could not format its folder" in result.stderr
-    assert not list(tmp_path.glob("callstream-kafka-*"))
+    assert result.returncode == 1
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_none_is_refused(run):
-    assert run("--port", 65536).exit_code == 2
+def test_a_port_that_is_none_is_refused(tmp_path: Path):
+    assert broker("--port", 65536, temporary=tmp_path).returncode == 2

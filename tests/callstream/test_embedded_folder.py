@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_a_new_folder_becomes_ours_and_stays_so(folder: DataFolder):
     assert re.fullmatch(r"[\w-]{22}", cluster_id)
     assert folder.is_formatted()
     assert folder.claim() == cluster_id
+
+
+def test_a_cluster_id_never_looks_like_an_option(folder: DataFolder, monkeypatch: pytest.MonkeyPatch):
+    drawn = iter([uuid.UUID("f8000000-0000-4000-8000-000000000000"), uuid.UUID("18000000-0000-4000-8000-000000000000")])
+    monkeypatch.setattr(uuid, "uuid4", lambda: next(drawn))
+
+    assert folder.claim() == "GAAAAAAAQACAAAAAAAAAAA"
 
 
 def test_a_format_that_was_cut_short_is_done_again(folder: DataFolder):
