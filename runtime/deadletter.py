@@ -4,14 +4,13 @@ Key and value travel as received, to `schemas.topics.dead_letters(group)`, on th
 say where the record came from and why it failed: no stack trace, and no content of the record.
 """
 
-from functools import cache
-from importlib import metadata
+from runtime.version import version
 
 _PREFIX = "__connect.errors."
 _LONGEST_TEXT = 500
 
 
-def headers(  # noqa: PLR0913 - one argument per header
+def headers(  # noqa: PLR0913, PLR0917 - one argument per header
     error: str, stage: str, topic: str, partition: int, offset: int, group: str, error_class: str
 ) -> list[tuple[str, bytes]]:
     """Return the headers, values as UTF-8 text.
@@ -35,12 +34,3 @@ def headers(  # noqa: PLR0913 - one argument per header
             ("callstream.version", version()),
         )
     ]
-
-
-@cache
-def version() -> str:
-    """Return the version of the installed product, or `0` where it runs without being installed."""
-    try:
-        return metadata.version("callstream")
-    except metadata.PackageNotFoundError:
-        return "0"

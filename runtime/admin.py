@@ -1,0 +1,125 @@
+"""The admin port of a service: `/livez`, `/readyz`, `/metrics`. Nothing on it needs Kafka or any other dependency.
+
+`/livez` answers while the event loop turns, so an outage elsewhere restarts nobody. `/readyz` is 200 when every named
+condition holds and the service is not stopping, else 503 with the conditions that fail.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from runtime.errors import ConfigError
+from runtime.metrics import READY
+
+
+class Health:
+    """What must hold for the service to be ready: conditions by name, each with why it does not hold.
+
+    A service without conditions is not ready: it has not said yet what it needs.
+    """
+
+    def __init__(self) -> None:
+        self._failing: dict[str, str] = {}
+        self._holding: set[str] = set()
+        self._stopping = False
+
+    def ready(self, name: str, ok: bool, why: str = "") -> None:
+        """Set one condition. `why` says what is missing, without any personal data."""
+        if ok:
+            self._failing.pop(name, None)
+            self._holding.add(name)
+        else:
+            self._holding.discard(name)
+            self._failing[name] = why
+        READY.set(self.is_ready())
+
+    def stop(self) -> None:
+        """Be ready no more: the service is ending."""
+        self._stopping = True
+        READY.set(0)
+
+    def is_ready(self) -> bool:
+        """Return whether all conditions hold and the service is not stopping."""
+        return not self._stopping and not self._failing and bool(self._holding)
+
+    def failing(self) -> dict[str, str]:
+        """Return the conditions that do not hold, each with its reason."""
+        if self._stopping:
+            return {**self._failing, "service": "stopping"}
+        return dict(self._failing) if self._failing or self._holding else {"service": "starting"}
+
+
+def routes(health: Health) -> list[Route]:
+    """Return the three pages."""
+
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(_: Request) -> Response:
+        ready = health.is_ready()
+        return JSONResponse({"ready": ready, "failing": health.failing()}, status_code=200 if ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+class AdminServer:
+    """Serves the pages of one `Health`. It is bound when made; `serve` runs until `stop`."""
+
+    def __init__(self, health: Health, host: str, port: int, port_setting: str) -> None:
+        """Bind the port; 0 takes a free one. Raises `ConfigError` that names `port_setting` when it cannot."""
+        try:
+            self._socket = listening(host, port)
+        except OSError as error:
+            message = f"{port_setting}: cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
+            raise ConfigError([message]) from error
+        address = self._socket.getsockname()
+        self.host: str = address[0]
+        self.port: int = address[1]
+        config = uvicorn.Config(
+            Starlette(routes=routes(health)),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _QuietServer(config)
+
+    async def serve(self) -> None:
+        """Answer requests until `stop`."""
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Let `serve` return soon."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Give the port back. For a server that never served; `serve` does it itself."""
+        self._socket.close()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket, IPv4 or IPv6 as the address says. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn inside our own process: the service owns the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal."""
+        yield

@@ -1,0 +1,182 @@
+"""HTTP requests with explicit deadlines, and errors by who must act. The only module that imports httpx2.
+
+httpx2 stands for httpx because its pool survives a storm of timed-out requests (docs/decisions/0001). Proxies and
+credentials are never taken from the environment, and redirects are not followed.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
+
+from runtime.clock import Clock, SystemClock
+from runtime.errors import ConfigError, PeerError, Unavailable
+from runtime.metrics import HTTP_REQUESTS, HTTP_SECONDS
+
+T = TypeVar("T")
+
+_LONGEST_WAIT_S = 300.0
+# stamina's own hooks would log the arguments of the call
+set_on_retry_hooks([])
+
+
+class Unsent(Unavailable):
+    """The request never left this machine: it may be sent again whatever it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer: status, headers with lower-case names, body as received."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    def json(self) -> Any:
+        """Return the body as JSON. Raises `PeerError` when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            message = f"the answer with status {self.status} is not JSON"
+            raise PeerError(message) from None
+
+
+class HttpClient:
+    """A pool of connections to one peer. `peer` is its name in metrics and errors; URLs never appear there."""
+
+    def __init__(  # noqa: PLR0913 - each is a limit or an identity the caller chooses
+        self,
+        peer: str,
+        *,
+        timeout_s: float,
+        connections: int = 16,
+        credentials: tuple[str, str] | None = None,
+        cafile: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare a pool. `timeout_s` bounds a whole request; `credentials` are user and password of basic auth.
+
+        Raises `ConfigError` when `cafile` cannot be used.
+        """
+        self._peer = peer
+        self._timeout_s = timeout_s
+        self._clock = clock or SystemClock()
+        try:
+            context = ssl.create_default_context(cafile=cafile)
+        except OSError as error:
+            message = f"{peer}: the file of authorities cannot be used: {type(error).__name__}"
+            raise ConfigError([message]) from error
+        self._client = httpx2.AsyncClient(
+            auth=credentials,
+            verify=context,
+            timeout=httpx2.Timeout(timeout_s),
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """Send one request, once, and return the answer with any status but those below.
+
+        Raises `Unavailable` when the peer does not answer within the deadline, or answers 429 or 5xx (with the wait it
+        asks for); its subclass `Unsent` when the request cannot have reached the peer.
+        """
+        started_s = self._clock.monotonic_s()
+        outcome = "error"
+        try:
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                answer = await self._client.request(method, url, headers=dict(headers or {}), content=content)
+            outcome = f"{answer.status_code // 100}xx"
+        except TimeoutError:
+            outcome = "timeout"
+            message = f"{self._peer}: no answer within {timeout_s or self._timeout_s:g} s"
+            raise Unavailable(message) from None
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            outcome = "unsent"
+            message = f"{self._peer}: no connection: {type(error).__name__}"
+            raise Unsent(message) from None
+        except httpx2.TransportError as error:
+            message = f"{self._peer}: no answer: {type(error).__name__}"
+            raise Unavailable(message) from None
+        except httpx2.InvalidURL:
+            message = f"{self._peer}: the URL is not valid"
+            raise ConfigError([message]) from None
+        finally:
+            HTTP_REQUESTS.labels(self._peer, outcome).inc()
+            HTTP_SECONDS.labels(self._peer).observe(self._clock.monotonic_s() - started_s)
+        self._refuse_overload(answer.status_code, answer.headers.get("retry-after"))
+        return Response(
+            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
+        )
+
+    def _refuse_overload(self, status: int, retry_after: str | None) -> None:
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            message = f"{self._peer}: status {status}"
+            raise Unavailable(message, wait_of(retry_after, self._clock.wall_s()))
+
+
+def wait_of(retry_after: str | None, now_s: float) -> float | None:
+    """Return the seconds a `Retry-After` header asks for (RFC 9110, 10.2.3), at most 300; None where it says nothing.
+
+    `now_s` is the epoch time an HTTP date is compared with.
+    """
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), _LONGEST_WAIT_S)
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max(at.timestamp() - now_s, 0.0), _LONGEST_WAIT_S)
+
+
+async def retry_reads(call: Callable[[], Awaitable[T]], *, attempts: int = 3, budget_s: float = 10.0) -> T:
+    """Call again, with jitter, what only reads. Raises the last `Unavailable`."""
+    return await _retry(call, Unavailable, attempts, budget_s)
+
+
+async def retry_unsent(call: Callable[[], Awaitable[T]], *, attempts: int = 3, budget_s: float = 10.0) -> T:
+    """Call again, with jitter, while the request provably never left. Raises the last `Unavailable`."""
+    return await _retry(call, Unsent, attempts, budget_s)
+
+
+async def _retry(call: Callable[[], Awaitable[T]], on: type[Unavailable], attempts: int, budget_s: float) -> T:
+    caller = stamina.AsyncRetryingCaller(attempts=attempts, timeout=budget_s, wait_initial=0.1, wait_max=2.0)
+    return await caller(on, call)

@@ -1,0 +1,86 @@
+"""Every metric of the product, declared once: `callstream_<component>_<noun>_<unit>_total`, base units.
+
+Labels are bounded by the deployment: partitions, topics, reasons from a fixed list. No call, caller or agent is ever
+a label. Each process counts from zero; a component that does not use a section leaves it at zero.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SLOW_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+# every service
+
+SERVICE = Gauge("callstream_service_info", "1 for the component and version that run here.", ["component", "version"])
+READY = Gauge("callstream_service_ready_ratio", "1 while the service is ready, else 0.")
+LOOP_STALL = Histogram(
+    "callstream_service_loop_stall_seconds", "How much later than planned the event loop ran a timer.", buckets=_FAST_S
+)
+LOG_KEYS_DROPPED = Counter(
+    "callstream_service_log_keys_dropped_total", "Log keys left out because they are not declared, or personal."
+)
+
+# HTTP and the schema registry
+
+HTTP_REQUESTS = Counter("callstream_http_requests_total", "Requests by peer and how they ended.", ["peer", "outcome"])
+HTTP_SECONDS = Histogram("callstream_http_request_seconds", "How long requests took.", ["peer"], buckets=_SLOW_S)
+REGISTRY_LOOKUPS = Counter("callstream_registry_lookups_total", "Schema ids asked of the registry.", ["outcome"])
+
+# the task host
+
+TASK_RECORDS = Counter("callstream_task_records_total", "Input records processed.", ["topic", "partition"])
+TASK_OUTPUTS = Counter("callstream_task_outputs_total", "Records written to output topics.", ["topic"])
+TASK_DEAD_LETTERS = Counter("callstream_task_dead_letters_total", "Records written to the dead letters.", ["reason"])
+TASK_PARTITIONS = Gauge("callstream_task_partitions_owned", "Input partitions this process works on.")
+TASK_COMMIT_SECONDS = Histogram("callstream_task_commit_seconds", "How long a commit took.", buckets=_FAST_S)
+TASK_RESTORE_SECONDS = Histogram("callstream_task_restore_seconds", "How long a restore took.", buckets=_SLOW_S)
+TASK_STEP_SECONDS = Histogram("callstream_task_step_seconds", "How long one poll's processing took.", buckets=_FAST_S)
+TASK_STATE_BYTES = Gauge("callstream_task_state_bytes", "Size of a partition's newest snapshot.", ["partition"])
+TASK_FENCED = Counter("callstream_task_fenced_total", "Tasks dropped because their producer was fenced.")
+TASK_RESTARTS = Counter("callstream_task_restarts_total", "Tasks restored after an error.", ["reason"])
+TASK_LAG_RECORDS = Gauge(
+    "callstream_task_lag_records", "Records between our position and the partition's end.", ["topic", "partition"]
+)
+TASK_LAG_SECONDS = Gauge(
+    "callstream_task_lag_seconds", "Age of the newest processed record when it was processed.", ["topic", "partition"]
+)
+TASK_POLL_AGE_SECONDS = Gauge("callstream_task_poll_age_seconds", "Time since the last poll returned.")
+TASK_COMMIT_AGE_SECONDS = Gauge("callstream_task_commit_age_seconds", "Time since the last commit.")
+TASK_UNAVAILABLE = Counter("callstream_task_unavailable_total", "Times Kafka did not answer.")
+IDENTITY_REPEATS = Counter("callstream_task_identity_repeats_total", "Records seen before, by session and sequence.")
+IDENTITY_HOLES = Counter("callstream_task_identity_holes_total", "Holes in a session's sequence: a record is missing.")
+IDENTITY_DROPPED = Counter("callstream_task_identity_dropped_total", "Records of a session that was closed before.")
+
+# ingest
+
+INGEST_CONNECTIONS = Gauge("callstream_ingest_connections_open", "Connections open now.", ["source"])
+INGEST_SESSIONS = Gauge("callstream_ingest_sessions_open", "Sessions open now.", ["source"])
+INGEST_FRAMES = Counter("callstream_ingest_frames_total", "Media messages received.", ["source"])
+INGEST_BYTES = Counter("callstream_ingest_received_bytes_total", "Bytes of media received.", ["source"])
+INGEST_REFUSED = Counter("callstream_ingest_refused_total", "Connections refused.", ["source", "reason"])
+INGEST_ENDED = Counter("callstream_ingest_sessions_ended_total", "Sessions ended, by reason.", ["source", "reason"])
+INGEST_PONG_SECONDS = Histogram(
+    "callstream_ingest_pong_seconds", "From a ping's arrival to its answer.", ["source"], buckets=_FAST_S
+)
+INGEST_QUEUE_BYTES = Gauge("callstream_ingest_queue_bytes", "Bytes that wait to be written to Kafka.")
+INGEST_DROPPED = Counter(
+    "callstream_ingest_frames_dropped_total", "Frames not stored; each stands in a GAP.", ["reason"]
+)
+INGEST_UNACKNOWLEDGED_SECONDS = Gauge(
+    "callstream_ingest_unacknowledged_seconds", "Age of the oldest record Kafka has not acknowledged."
+)
+INGEST_APPEND_SECONDS = Histogram(
+    "callstream_ingest_append_seconds", "From a record's arrival to Kafka's acknowledgement.", buckets=_FAST_S
+)
+
+# sinks
+
+SINK_ENTRIES = Counter("callstream_sink_entries_total", "Entries written.", ["topic"])
+SINK_BYTES = Counter("callstream_sink_written_bytes_total", "Bytes written.")
+SINK_REPEATS = Counter("callstream_sink_repeats_total", "Records left out because they were written before.")
+SINK_RECORDINGS = Counter("callstream_sink_recordings_sealed_total", "Recordings sealed.")
+SINK_DEAD_LETTERS = Counter("callstream_sink_dead_letters_total", "Records written to the dead letters.", ["reason"])
+SINK_WRITE_SECONDS = Histogram("callstream_sink_write_seconds", "How long one atomic write took.", buckets=_SLOW_S)
+SINK_LAG_RECORDS = Gauge(
+    "callstream_sink_lag_records", "Records between the stored mark and the partition's end.", ["topic", "partition"]
+)
