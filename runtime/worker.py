@@ -128,7 +128,6 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
 
     async def _check_topics(self) -> bool:
         """Raise `Unavailable` while topics are missing, `ConfigError` when their partition counts differ."""
-        await self._service.registry.prepare(self._service.store)
         names = [
             self._processor.input_topic,
             self._application.changelog_topic,
@@ -182,7 +181,9 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         """Give partitions away: the step in progress ends, what is done is committed."""
         async with self._lock:
             await self._release_all()
-        self._service.log.info("partitions revoked", partitions=[tp.partition for tp in revoked])
+        partitions = [tp.partition for tp in revoked]
+        if partitions:
+            self._service.log.info("partitions revoked", partitions=partitions)
 
     async def _release_all(self) -> None:
         hosts, self._hosts = self._hosts, {}

@@ -13,7 +13,7 @@ from schemas.symbols import ActivityKind, Channel, FrameKind
 
 EVERY = 5
 POISON = b"raise on me"
-_NOWHERE = Origin(topic="", partition=-1, offset=-1, index=-1)
+NOWHERE = Origin(topic="", partition=-1, offset=-1, index=-1)
 
 
 class Counts:
@@ -63,7 +63,7 @@ class CountingProcessor:
             frames=state.frames.get(session, 0),
             bytes=state.bytes.get(session, 0),
             last_sequence=int(state.sessions.last[slot]) if kind is ActivityKind.TOTAL else -1,
-            origin=_NOWHERE,
+            origin=NOWHERE,
         )
 
     def snapshot(self, state: Counts) -> bytes:

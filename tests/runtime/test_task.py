@@ -15,7 +15,7 @@ from runtime.testing import Driver
 from schemas.codec import SchemaStore
 from schemas.records import ActivityWindow, AudioFrame
 from schemas.symbols import ActivityKind, FrameKind, Reason
-from tests.runtime.counting import POISON, CountingProcessor
+from tests.runtime.counting import NOWHERE, POISON, CountingProcessor
 
 
 def frame(session: int, sequence: int, kind: FrameKind = FrameKind.AUDIO, payload: bytes = b"\xff" * 8) -> AudioFrame:
@@ -100,9 +100,7 @@ def test_outputs_are_numbered_within_their_record_with_those_of_expire_first() -
 
         @staticmethod
         def _note(who: str, row: int, count: int) -> ActivityWindow:
-            from tests.runtime.counting import _NOWHERE
-
-            return ActivityWindow(conversation_id=who, session_id=f"{row}", frames=count, origin=_NOWHERE)
+            return ActivityWindow(conversation_id=who, session_id=f"{row}", frames=count, origin=NOWHERE)
 
     driver = Driver(Chatty())
     driver.send(frame(1, 0), timestamp_ms=0)
