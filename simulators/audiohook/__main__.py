@@ -52,8 +52,11 @@ def main(  # noqa: PLR0913, PLR0917 - one argument per option
     record: Annotated[Path | None, typer.Option(help="Folder for the bytes sent, one file a call.")] = None,
 ) -> None:
     """Call an AudioHook server as Genesys Cloud would."""
-    chosen = _scenario(name, wav, int(duration_s * 1000)).at_frame_ms(frame_ms)
-    config = None if custom_config is None else json.loads(custom_config)
+    try:
+        chosen = _scenario(name, wav, int(duration_s * 1000)).at_frame_ms(frame_ms)
+        config = None if custom_config is None else json.loads(custom_config)
+    except ValueError as mistake:
+        raise typer.BadParameter(str(mistake)) from None
     placed = [
         Call(scenario=chosen, speed=speed, probe=probe, language=language or None, custom_config=config)
         for _ in range(calls)

@@ -196,7 +196,7 @@ def demo() -> Scenario:
     """
     shipped = script.load()
     first, second, _ = shipped.edit_points_samples
-    stall_at = shipped.speech[0].start_samples + 400 * SAMPLES_PER_MS
+    stall_at = shipped.speech[0].start_samples + 700 * SAMPLES_PER_MS  # clear of the first pings
     actions = (
         Stall(stall_at, 900 * SAMPLES_PER_MS),
         Discard(first, 1200 * SAMPLES_PER_MS, skips=False),

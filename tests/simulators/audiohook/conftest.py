@@ -13,7 +13,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-# on Python 3.11 pytest-asyncio's first look for a loop makes one that nobody closes, unless it was told that there is none
+# On Python 3.11 pytest-asyncio looks for a loop, which makes one that nobody closes unless none was set on purpose.
 asyncio.set_event_loop(None)
 
 
@@ -37,7 +37,7 @@ class FakeServer:
 
     def admit(self, _connection: ServerConnection, request: Request) -> Response | None:
         self.headers.append(request.headers)
-        return Response(self.status, "No", Headers()) if self.status else None
+        return Response(self.status, "No", Headers({"Location": "/elsewhere"})) if self.status else None
 
     async def serve_peer(self, connection: ServerConnection) -> None:
         peer = Peer(self, connection)

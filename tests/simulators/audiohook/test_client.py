@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import struct
 from collections import Counter
@@ -108,6 +109,7 @@ async def test_a_refused_upgrade_is_reported_with_its_status(serving, status):
     async with serving(status=status) as server:
         report = await run_call(server.url, Call(scenario=busy()))
     assert (report.outcome, report.http_status, report.ok) == ("refused", status, False)
+    assert len(server.headers) == 1
 
 
 async def test_a_server_that_is_not_there_is_reported(serving):
@@ -176,6 +178,13 @@ async def test_discard_to_skips_to_the_frame_boundary_before_it(serving):
     assert set(peer.drifts) == {0}
 
 
+async def test_what_discard_to_skips_takes_no_time(serving):
+    short = Scenario("short", media.silence(200), frame_ms=100)
+    async with asyncio.timeout(5), serving(opened_extra={"discardTo": "PT30S"}) as server:
+        report = await run_call(server.url, Call(scenario=short))
+    assert report.position_samples == 30_200 * MS
+
+
 async def test_a_disconnect_is_answered_by_close_and_ends_the_call(serving):
     async def enough(peer):
         if len(peer.frames) == 3:
@@ -198,6 +207,14 @@ async def test_a_dropped_call_ends_without_close(serving):
     assert peer.frames == list(cut.frames())
     assert "close" not in peer.kinds()
     assert report.actions[0]["position_samples"] == 250 * MS
+
+
+async def test_a_dropped_call_has_delivered_all_it_sent(serving):
+    cut = Scenario("cut", media.silence(200).repeated(5000), (Drop(200 * MS * 5000),))
+    async with serving() as server:
+        report = await run_call(server.url, Call(scenario=cut, speed=0))
+    assert report.frames_sent == 5000
+    assert len(server.peers[0].frames) == 5000
 
 
 async def test_a_scripted_close_states_its_reason(serving):
