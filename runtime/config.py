@@ -25,7 +25,7 @@ from pydantic_settings.main import BaseSettings
 
 from runtime.errors import ConfigError, UsageError
 
-S = TypeVar("S", bound="Settings")
+S = TypeVar("S", bound="Section")
 
 _CONTRADICTION = "contradiction"
 _SHARED_PREFIXES = ("KAFKA_", "SCHEMA_REGISTRY_")
@@ -33,7 +33,7 @@ _CLOSE = 0.85
 # Kubernetes announces a service named like a component by variables that start with the component's prefix
 _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_(TCP|UDP)(_.*)?)?)")
 _HOST_AND_PORT = re.compile(r"[^\s,:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
-_TOPIC_PREFIX = r"^(replay\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)?$"
+_TOPIC_PREFIX = re.compile(r"(replay\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)?")
 
 
 class Section(BaseModel):
@@ -87,7 +87,7 @@ class KafkaSettings(Section):
     ssl_cafile: str | None = Field(None, description="PEM file of the authorities to trust; the system's if not set.")
     ssl_certfile: str | None = Field(None, description="PEM file of our certificate, for mutual TLS.")
     ssl_keyfile: str | None = Field(None, description="PEM file of our certificate's key.")
-    topic_prefix: Annotated[str, Field(pattern=_TOPIC_PREFIX)] = Field(
+    topic_prefix: str = Field(
         "", description="Stands before every topic name: empty live, `replay.<name>.` in a replay."
     )
 
@@ -101,6 +101,8 @@ class KafkaSettings(Section):
         servers = [server.strip() for server in self.bootstrap_servers.split(",")]
         if not all(_HOST_AND_PORT.fullmatch(server) for server in servers):
             yield "bootstrap_servers", "Input should be host:port pairs separated by commas"
+        if not _TOPIC_PREFIX.fullmatch(self.topic_prefix):
+            yield "topic_prefix", "Input should be empty, or `replay.<name>.` with a name of a-z, 0-9 and hyphens"
         yield from self._sasl()
         yield from self._tls()
 
@@ -213,13 +215,18 @@ def variables(settings_type: type[Section], prefix: str, section: str = "") -> I
 
 
 def load(
-    settings_type: type[S], prefix: str, environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+    settings_type: type[S],
+    prefix: str,
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    changes: Mapping[str, str] | None = None,
 ) -> S:
-    """Return the settings the environment gives, `env_file` where it is silent.
+    """Return the settings the environment gives, `env_file` where it is silent, `changes` before both.
 
-    Raises `ConfigError` that lists every mistake, each beginning with the variable's name, never with its value.
+    `prefix` is empty for settings that have shared names only. Raises `ConfigError` that lists every mistake, each
+    beginning with the variable's name, never with its value.
     """
-    given = _given(environ, env_file)
+    given = _given(environ, env_file) | dict(changes or {})
     known = {variable.name: variable for variable in variables(settings_type, prefix)}
     mistakes = list(_unknown(given, known, prefix))
     values: dict[str, Any] = {}
@@ -283,7 +290,7 @@ def _mentions(annotation: Any, types: tuple[type, ...]) -> bool:
 def _unknown(given: Mapping[str, str], known: Mapping[str, Variable], prefix: str) -> Iterator[str]:
     allowed = {*known, *(f"{name}_FILE" for name, variable in known.items() if variable.secret)}
     for name in sorted(set(given) - allowed):
-        own = name.startswith(prefix)
+        own = bool(prefix) and name.startswith(prefix)
         if own and _SERVICE_LINK.fullmatch(name.removeprefix(prefix)):
             continue
         if own or name.startswith(_SHARED_PREFIXES):
