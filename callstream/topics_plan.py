@@ -1,7 +1,6 @@
-"""What must change on a cluster so that it has the catalogue's topics. Pure: told what is
-there, it says what to do.
+"""What must change on a cluster so that it has the catalogue's topics.
 
-The partition count of an existing topic is never changed: keys would move. Time retention is shortened only by force.
+Pure: told what is there, it says what to do. The partition count of an existing topic is never changed: keys would move. Time retention is shortened only by force.
 """
 
 from collections.abc import Iterable, Mapping
