@@ -6,15 +6,14 @@ Pure. The planner holds the marks and the recent ids; the lines it returns are c
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from schemas import codec, topics
 from schemas.errors import InvalidRecord
-from schemas.records import Record
 from schemas.symbols import CallEventKind
-from schemas.versions import FOLDERS, newest
+from schemas.versions import FOLDERS, RECORD_TYPES, newest
 from sinks.audit_log import chain
 from sinks.audit_log.redaction import Digester, Keep, plain, redactor
 
@@ -112,7 +111,7 @@ class Planner:
         place = (arrival.topic, arrival.partition)
         mark = self._next.get(place)
         if mark is not None and arrival.offset < mark:
-            self._plan(arrival, place)
+            self._remember(arrival, place)
             return Planned()
         self._next[place] = arrival.offset + 1
         planned = self._plan(arrival, place)
@@ -125,26 +124,30 @@ class Planner:
         return planned
 
     def _plan(self, arrival: Arrival, place: Place) -> Planned:
-        record_type = topics.by_name(arrival.topic).record
-        if record_type is None or arrival.value is None:
-            return Planned((self._body(arrival, None, {"record": None}),))
-        folder = FOLDERS[record_type]
+        if arrival.value is None and arrival.topic == topics.SUBSCRIPTIONS.name:
+            return Planned((self._tombstone(arrival),))
         try:
-            schema_id = codec.split(arrival.value)
-            datum = self._store.decode_datum(schema_id, arrival.value, folder)
-            body = self._entry(arrival, datum, record_type, folder, schema_id)
+            schema_id, folder, datum = self._decoded(arrival)
         except InvalidRecord as error:
             return Planned((self._unreadable(arrival, str(error)),), str(error))
-        except (ValueError, TypeError, KeyError) as error:
-            defect = f"the fields cannot be kept: {type(error).__name__}"
-            return Planned((self._unreadable(arrival, defect),), defect)
         if arrival.topic == topics.EVENTS.name and datum["kind"] == CallEventKind.TICK:
             self.counts["ticks"] += 1
             return Planned()
         if self._is_repeat(place, arrival.offset, datum):
             self.counts["repeats"] += 1
             return Planned()
-        return Planned((body,))
+        return Planned((self._entry(arrival, datum, folder, schema_id),))
+
+    def _remember(self, arrival: Arrival, place: Place) -> None:
+        if arrival.topic in REPEAT_IDS:
+            with suppress(InvalidRecord):
+                self._is_repeat(place, arrival.offset, self._decoded(arrival)[2])
+
+    def _decoded(self, arrival: Arrival) -> tuple[int, str, dict[str, Any]]:
+        record_type = topics.by_name(arrival.topic).record
+        folder = "" if record_type is None else FOLDERS[record_type]
+        schema_id = codec.split(arrival.value)
+        return schema_id, folder, self._store.decode_datum(schema_id, arrival.value or b"", folder)
 
     def _is_repeat(self, place: Place, offset: int, datum: Mapping[str, Any]) -> bool:
         names = REPEAT_IDS.get(place[0])
@@ -154,17 +157,17 @@ class Planner:
         recent = self._recent.setdefault(place, RecentIds(self._window))
         return recent.repeats(hashlib.sha256(identity).digest()[:16], offset)
 
-    def _entry(
-        self, arrival: Arrival, datum: Mapping[str, Any], record_type: type[Record], folder: str, schema_id: int
-    ) -> Body:
+    def _entry(self, arrival: Arrival, datum: Mapping[str, Any], folder: str, schema_id: int) -> Body:
         keep = self._redactors.get(folder)
         if keep is None:
             keep = self._redactors[folder] = redactor(newest(folder).definition, self._digester)
         fields = keep(datum, f"{arrival.topic}/{arrival.partition}/{arrival.offset}")
-        found = {"record": record_type.__name__, "schema_id": schema_id, "fields": fields}
-        body = self._body(arrival, fields.get("conversation_id"), found)
-        chain.canonical(body)  # raises here, where the record can still be set aside
-        return body
+        found = {"record": RECORD_TYPES[folder].__name__, "schema_id": schema_id, "fields": fields}
+        return self._body(arrival, fields.get("conversation_id"), found)
+
+    def _tombstone(self, arrival: Arrival) -> Body:
+        conversation_id = None if arrival.key is None else arrival.key.decode(errors="backslashreplace")
+        return self._body(arrival, conversation_id, {"record": None, "tombstone": True})
 
     def _unreadable(self, arrival: Arrival, defect: str) -> Body:
         value = arrival.value or b""
@@ -196,7 +199,7 @@ class End:
     """Where the log ends: the head of its chain and the next offset of every partition."""
 
     head: chain.Head = field(default_factory=chain.Head)
-    next_offsets: Mapping[Place, int] = MappingProxyType({})
+    next_offsets: Mapping[Place, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
