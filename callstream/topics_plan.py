@@ -1,6 +1,7 @@
 """What must change on a cluster so that it has the catalogue's topics.
 
-Pure: told what is there, it says what to do. The partition count of an existing topic is never changed: keys would move. Time retention is shortened only by force.
+Pure: told what is there, it says what to do. The partition count of an existing topic is never changed, for keys would
+move; time retention is shortened only by force.
 """
 
 from collections.abc import Iterable, Mapping
