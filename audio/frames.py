@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.layout import FrameLayout, layout, reader_fields
-from schemas.codec import FRAMING_BYTES, SchemaStore, framing
+from audio.layout import BAD_CODE, FrameLayout, layout, reader_fields
+from schemas.codec import FRAMING_BYTES, SchemaStore, as_bytes, framing
 from schemas.errors import InvalidRecord
 from schemas.records import AudioFrame, SessionInfo
 from schemas.symbols import FrameKind
@@ -24,6 +24,7 @@ from schemas.versions import newest
 
 SESSION_BYTES = 16
 _MAX_EXACT = 2.0**53
+_MAX_EXACT_S = _MAX_EXACT / 1e6
 _VARINT_LIMITS = ((1, 0, 1 << 6), (2, 1 << 6, 1 << 13), (3, 1 << 13, 1 << 20), (4, 1 << 20, 1 << 27))
 _AUDIO, _TICK = FrameKind.AUDIO.code, FrameKind.TICK.code
 _WITH_INFO = (FrameKind.OPENED.code, FrameKind.INFO.code)
@@ -66,6 +67,7 @@ class Frames:
     position_samples: NDArray[np.int64]
     duration_samples: NDArray[np.int64]
     captured_at_us: NDArray[np.int64]
+    """Microseconds since the epoch, -1 where absent."""
 
     def __len__(self) -> int:
         return len(self.ok)
@@ -124,9 +126,7 @@ def decode(values: Sequence[bytes | None], store: SchemaStore) -> Frames:
     n = len(present)
     lengths = np.fromiter(map(len, present), np.int64, n)
     table = _Table(n, present, lengths)
-    heads = [value[:FRAMING_BYTES] for value in present]
-    for head in sorted(set(heads)):
-        rows = _rows_with(head, heads, n)
+    for head, rows in _rows_by_head(present):
         error = _framing_error(head, store)
         if error is not None:
             table.fail(rows, error)
@@ -142,10 +142,14 @@ def decode(values: Sequence[bytes | None], store: SchemaStore) -> Frames:
     return table.finish(store)
 
 
-def _rows_with(head: bytes, heads: list[bytes], n: int) -> NDArray[np.int64]:
-    if heads.count(head) == n:
-        return np.arange(n)
-    return np.array([row for row, other in enumerate(heads) if other == head], np.int64)
+def _rows_by_head(values: list[bytes]) -> list[tuple[bytes, NDArray[np.int64]]]:
+    heads = [value[:FRAMING_BYTES] for value in values]
+    if not heads or heads.count(heads[0]) == len(heads):  # the usual poll: one schema
+        return [(head, np.arange(len(heads))) for head in heads[:1]]
+    rows: dict[bytes, list[int]] = {}
+    for row, head in enumerate(heads):
+        rows.setdefault(head, []).append(row)
+    return [(head, np.array(found, np.int64)) for head, found in rows.items()]
 
 
 def _framing_error(head: bytes, store: SchemaStore) -> str | None:
@@ -211,31 +215,43 @@ class _Table:
         short, rows = rows[~long_enough], rows[long_enough]
         if len(rows) == 0:
             return short
-        if len(rows) == len(self.values):
-            heads = b"".join([value[FRAMING_BYTES:behind] for value in self.values])
-        else:
-            heads = b"".join([self.values[row][FRAMING_BYTES:behind] for row in rows.tolist()])
-        seen = np.frombuffer(heads, fixed.dtype)
         whole = len(rows) == len(self.values)
+        values = self.values if whole else [self.values[row] for row in rows.tolist()]
+        seen = np.frombuffer(b"".join([value[FRAMING_BYTES:behind] for value in values]), fixed.dtype)
         target = slice(None) if whole else rows
         valid = self._payload(rows, behind)
+        sound = self._copy(seen, fixed, target)
+        self.identified[target] = True
+        self.ok[target] = valid & sound
+        if not sound.all():
+            self._fail_unsound(rows[~sound])
+        return np.concatenate((short, rows[~valid & sound]))
+
+    def _copy(self, seen: NDArray[np.void], fixed: FrameLayout, target: slice | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Copy the viewed fields into the columns; False where a byte is no symbol or no boolean."""
+        sound = np.ones(len(seen), np.bool_)
         for name, codes in fixed.codes.items():
             known = codes[seen[name]]
-            valid &= known != 255  # noqa: PLR2004 - the layout's mark for a byte that is no symbol
+            sound &= known != BAD_CODE
             self.codes[name][target] = known
         for name in _BOOLEANS:
-            if name in (fixed.dtype.names or ()):
+            if name in fixed.names:
                 self.flags[name][target] = seen[name] != 0
-                valid &= seen[name] <= 1
+                sound &= seen[name] <= 1
         for name in self.numbers:
-            if name in (fixed.dtype.names or ()):
+            if name in fixed.names:
                 self.numbers[name][target] = seen[name]
-        self.session_id[target] = seen["session_id"]
+        if "session_id" in fixed.names:
+            self.session_id[target] = seen["session_id"]
         for field in fixed.missing:
             self._default(target, field.name, field.default)
-        self.identified[target] = True
-        self.ok[target] = valid
-        return np.concatenate((short, rows[~valid]))
+        return sound
+
+    def _fail_unsound(self, rows: NDArray[np.int64]) -> None:
+        """Fail rows with a byte that is no symbol or no boolean. fastavro would take such a byte for another value."""
+        self.fail(rows, "an enum or boolean byte is out of range")
+        for column in self.codes.values():
+            column[rows[column[rows] == BAD_CODE]] = 0
 
     def _payload(self, rows: NDArray[np.int64], behind: int) -> NDArray[np.bool_]:
         """Locate the payloads; False where the length written before the payload is not the length that is left."""
@@ -279,8 +295,8 @@ class _Table:
             self.flags[name][row] = datum[name]
         for name, column in self.numbers.items():
             column[row] = datum[name]
-        self.session_id[row] = np.void(datum["session_id"])
-        payload = datum["payload"]
+        self.session_id[row] = np.void(as_bytes(datum["session_id"]))
+        payload = as_bytes(datum["payload"])
         self.payload_start[row] = len(self.joined) + self.extra_bytes
         self.payload_bytes[row] = len(payload)
         self.extra.append(payload)
@@ -292,7 +308,8 @@ class _Table:
         if self.extra:
             self.buffer = np.frombuffer(self.joined + b"".join(self.extra), np.uint8)
         self._check_numbers()
-        captured = np.rint(self.numbers.pop("captured_at_s") * 1e6).astype(np.int64)
+        captured_at_s = self.numbers.pop("captured_at_s")
+        captured = np.where(captured_at_s < 0, -1, np.rint(captured_at_s * 1e6)).astype(np.int64)
         columns: dict[str, Any] = {name: column.astype(np.int64) for name, column in self.numbers.items()}
         columns.update(self.codes)
         columns.update(self.flags)
@@ -316,7 +333,7 @@ class _Table:
         """Fail the rows whose numbers are not finite, not whole or beyond what a double holds exactly."""
         for name, column in self.numbers.items():
             with np.errstate(invalid="ignore"):
-                bad = ~(np.abs(column) < _MAX_EXACT)
+                bad = ~(np.abs(column) < (_MAX_EXACT_S if name == "captured_at_s" else _MAX_EXACT))
                 if name != "captured_at_s":
                     bad |= np.floor(column) != column
             if not bad.any():

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from schemas.versions import newest
 
 PAYLOAD = "payload"
-_BAD_CODE = 255
+BAD_CODE = 255
+"""What `FrameLayout.codes` gives for a byte that is no symbol."""
 _ONE_BYTE_SYMBOLS = 64
 _WIDTHS = {"float": "<f4", "double": "<f8", "boolean": "u1"}
 
@@ -43,14 +44,22 @@ class FrameLayout:
     missing: tuple[FieldLayout, ...]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Fields of the schema version, without the payload."""
+        return self.dtype.names or ()
+
+    @property
     def width_bytes(self) -> int:
         """Bytes between the framing and the payload's length."""
         return self.dtype.itemsize
 
 
-def fixed_fields(definition: Mapping[str, Any]) -> tuple[FieldLayout, ...] | None:
-    """Return the fields before the payload, or None when the schema is not of fixed width with the payload last."""
-    fields = definition.get("fields", ())
+def fixed_fields(definition: Any) -> tuple[FieldLayout, ...] | None:
+    """Return the fields before the payload, or None when the schema is not of fixed width with the payload last.
+
+    `definition` is any schema's JSON: an id on the topic may belong to something that is no record at all.
+    """
+    fields = definition.get("fields", ()) if isinstance(definition, Mapping) else ()
     if not fields or fields[-1]["name"] != PAYLOAD or fields[-1]["type"] != "bytes":
         return None
     found = []
@@ -76,10 +85,12 @@ def reader_fields() -> tuple[FieldLayout, ...]:
     return fields
 
 
-def layout(definition: Mapping[str, Any]) -> FrameLayout | None:
+def layout(definition: Any) -> FrameLayout | None:
     """Return the layout of a writer's AudioFrame schema, or None when only the slow path can read it."""
     written = fixed_fields(definition)
-    if written is None:
+    if written is None or definition.get("name") != newest("audio_frame").definition["name"]:
+        return None
+    if len({field.name for field in written}) != len(written):
         return None
     known = {field.name: field for field in reader_fields()}
     for field in written:
@@ -105,7 +116,7 @@ def _width(field: FieldLayout) -> str:
 
 
 def _codes(written: Sequence[str], known: Sequence[str]) -> NDArray[np.uint8]:
-    table = np.full(256, _BAD_CODE, np.uint8)
+    table = np.full(256, BAD_CODE, np.uint8)
     for number, symbol in enumerate(written):
         # zigzag: a non-negative number n is written as 2n
         table[2 * number] = known.index(symbol) if symbol in known else 0
