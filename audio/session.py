@@ -139,7 +139,10 @@ class SessionTable:
         self.closed[grouped[closing]] = frames.reason[order[closing]]
         for row in order[~easy].tolist():
             verdicts[row], missing[row] = self._judge(frames, row, int(slots[row]), stream_time_ms)
-        self._note_infos(frames, slots, verdicts)
+        odd = set(odd_slots.tolist())
+        for row, info in frames.infos.items():
+            if int(slots[row]) not in odd:
+                self._note_info(int(slots[row]), info)
         return Identity(slots, verdicts, missing)
 
     def _slots(self, frames: Frames, rows: NDArray[np.int64], keys: Sequence[bytes | None]) -> list[int]:
@@ -192,7 +195,7 @@ class SessionTable:
         missing = 0
         if last == _NEW:
             verdict |= Verdict.FIRST | (Verdict.FROM_START if sequence == 0 else Verdict.NONE)
-            self.partial[slot] = sequence != 0
+            self.partial[slot] = sequence != 0 or not frames.ok[row]
         elif sequence <= last:
             return int(Verdict.REPEAT), 0
         elif self.closed[slot] not in (_OPEN, _IDLE):
@@ -210,15 +213,14 @@ class SessionTable:
             return int(verdict | Verdict.DEAD), missing
         if frames.kind[row] == _CLOSED:
             self.closed[slot] = frames.reason[row]
+        if row in frames.infos:
+            self._note_info(slot, frames.infos[row])
         return int(verdict | Verdict.ACCEPTED), missing
 
-    def _note_infos(self, frames: Frames, slots: NDArray[np.int64], verdicts: NDArray[np.uint8]) -> None:
-        for row, info in frames.infos.items():
-            if verdicts[row] & Verdict.ACCEPTED:
-                slot = int(slots[row])
-                self.infos[slot] = info
-                self.conversations[slot] = info.conversation_id
-                self.partial[slot] = False
+    def _note_info(self, slot: int, info: SessionInfo) -> None:
+        self.infos[slot] = info
+        self.conversations[slot] = info.conversation_id
+        self.partial[slot] = False
 
     def expire(self, stream_time_ms: int) -> list[int]:
         """Close what has been idle too long and forget what was closed long ago.
