@@ -101,17 +101,20 @@ class Verifier:
         """Check the object named `expected`. Raises `BrokenChain`."""
         name, start = self.expected, self.head.positions
         self._check_listed(start)
-        raws = self._raw_lines(name, data)
+        *raws, rest = data.split(b"\n")
         seen = {self.head.hash}
         entries = 0
         for index, raw in enumerate(raws):
             line = self._parsed(name, raw)
             self._check_place(name, line, raws[index + 1 :], seen)
-            self._check_kind(name, line, entries, is_last=index == len(raws) - 1)
+            self._check_kind(name, line, entries, is_last=not rest and index == len(raws) - 1)
             entries += line["line"] == ENTRY
             seen.add(line["hash"])
             self.head = Head(self.head.positions + 1, line["hash"], start)
             self._check_outside(name)
+        if rest or not raws:
+            text = "the object does not end with a whole line" if rest else "the object is empty"
+            raise BrokenChain(Kind.GARBAGE, self.head.positions, name, text)
         self._entries += entries
         self._objects += 1
 
@@ -146,12 +149,6 @@ class Verifier:
             return
         text = f"the chain is not the one its head kept elsewhere states ({outside.hash})"
         raise BrokenChain(Kind.FORK, max(0, outside.positions - 1), name, text)
-
-    def _raw_lines(self, name: str, data: bytes) -> list[bytes]:
-        if not data.endswith(b"\n"):
-            text = "the object is empty" if not data else "the object does not end with a whole line"
-            raise BrokenChain(Kind.GARBAGE, self.head.positions, name, text)
-        return data[:-1].split(b"\n")
 
     def _parsed(self, name: str, raw: bytes) -> Line:
         position, line = self.head.positions, _line(raw)
