@@ -66,6 +66,14 @@ INGEST_QUEUE_BYTES = Gauge("callstream_ingest_queue_bytes", "Bytes that wait to 
 INGEST_DROPPED = Counter(
     "callstream_ingest_frames_dropped_total", "Frames not stored; each stands in a GAP.", ["reason"]
 )
+INGEST_OBSERVED = Counter(
+    "callstream_ingest_observations_total", "What protocols noticed that is no fact of a call.", ["source", "what"]
+)
+INGEST_DRIFT_SAMPLES = Counter(
+    "callstream_ingest_drift_samples_total",
+    "By how much the positions sources state moved away from ours, either way.",
+    ["source"],
+)
 INGEST_UNACKNOWLEDGED_SECONDS = Gauge(
     "callstream_ingest_unacknowledged_seconds", "Age of the oldest record Kafka has not acknowledged."
 )
