@@ -1,0 +1,33 @@
+"""Session ids: UUIDv7 (RFC 9562 section 5.7), so that they sort by when they were drawn. And which became which."""
+
+from collections import OrderedDict
+from uuid import UUID
+
+_LIMIT = 100_000
+
+
+def uuid7(wall_s: float, random: bytes) -> UUID:
+    """Return a UUIDv7 of a time since the epoch and ten random bytes."""
+    milliseconds = int(wall_s * 1000) & 0xFFFF_FFFF_FFFF
+    bits = int.from_bytes(random[:10], "big")
+    value = milliseconds << 80 | 0x7 << 76 | (bits >> 62 & 0xFFF) << 64 | 0b10 << 62 | bits & (2**62 - 1)
+    return UUID(int=value)
+
+
+class Lineage:
+    """Remembers which session id a source's own key got, so that a later session can say what it goes on from."""
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._limit = limit
+        self._ids: OrderedDict[str, str] = OrderedDict()
+
+    def note(self, key: str, session_id: str) -> None:
+        """Take down the session id of a key; the oldest are forgotten."""
+        self._ids[key] = session_id
+        self._ids.move_to_end(key)
+        if len(self._ids) > self._limit:
+            self._ids.popitem(last=False)
+
+    def find(self, key: str | None) -> str | None:
+        """Return the session id of a key; the key itself where it is of another process."""
+        return None if key is None else self._ids.get(key, key)
