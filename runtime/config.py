@@ -30,6 +30,7 @@ S = TypeVar("S", bound="Section")
 _CONTRADICTION = "contradiction"
 _SHARED_PREFIXES = ("KAFKA_", "SCHEMA_REGISTRY_")
 _CLOSE = 0.85
+_CLOSE_BEHIND = 0.6
 # Kubernetes announces a service named like a component by variables that start with the component's prefix
 _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_(TCP|UDP)(_.*)?)?)")
 _HOST_AND_PORT = re.compile(r"[^\s,:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
@@ -294,9 +295,16 @@ def _unknown(given: Mapping[str, str], known: Mapping[str, Variable], prefix: st
         if own and _SERVICE_LINK.fullmatch(name.removeprefix(prefix)):
             continue
         if own or name.startswith(_SHARED_PREFIXES):
-            close = difflib.get_close_matches(name, sorted(allowed), 1, 0.6 if own else _CLOSE)
-            if own or close:
-                yield f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+            closest = _closest(name, allowed, prefix if own else "")
+            if own or closest:
+                yield f"{name}: there is no such setting" + (f"; did you mean {closest}?" if closest else "")
+
+
+def _closest(name: str, allowed: Iterable[str], prefix: str) -> str | None:
+    """Return the setting that differs least behind the prefix, None where none is near."""
+    behind = {other.removeprefix(prefix): other for other in sorted(allowed) if other.startswith(prefix)}
+    found = difflib.get_close_matches(name.removeprefix(prefix), behind, 1, _CLOSE if not prefix else _CLOSE_BEHIND)
+    return behind[found[0]] if found else None
 
 
 def _text(variable: Variable, given: Mapping[str, str]) -> str | None:
