@@ -86,6 +86,15 @@ class _Lane:
         self.flight = []
 
 
+@dataclass(frozen=True, slots=True)
+class OutletLimits:
+    """How long records gather, how large a batch may be, and how much may wait in memory."""
+
+    linger_ms: int = 10
+    max_batch_bytes: int = 256 * 1024
+    max_buffer_bytes: int = 256 * 1024 * 1024
+
+
 class Outlet:
     """The one way from sessions to Kafka. `run` does the work; the rest may be called from anywhere in its loop.
 
@@ -99,18 +108,16 @@ class Outlet:
         report: Callable[[bool, str], None],
         clock: Clock,
         *,
+        limits: OutletLimits,
         topic_prefix: str = "",
-        linger_ms: int = 10,
-        max_batch_bytes: int = 256 * 1024,
-        max_buffer_bytes: int = 256 * 1024 * 1024,
     ) -> None:
         self._connect = connect
         self._report = report
         self._clock = clock
         self._topic_prefix = topic_prefix
-        self._linger_s = linger_ms / 1000
-        self._max_batch_bytes = max_batch_bytes
-        self._max_buffer_bytes = max_buffer_bytes
+        self._linger_s = limits.linger_ms / 1000
+        self._max_batch_bytes = limits.max_batch_bytes
+        self._max_buffer_bytes = limits.max_buffer_bytes
         self._unplaced: deque[_Waiting] = deque()
         self._lanes: dict[str, list[_Lane]] = {}
         self._partitioners: dict[str, Partitioner] = {}

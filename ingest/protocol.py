@@ -10,6 +10,7 @@ our handshake is done and returns the messages that authenticate and subscribe; 
 reconnects and is told of each with `connected` and `disconnected`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -144,11 +145,12 @@ class Observation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Something for metrics and the log line of the connection. `detail` names a defect, never what was sent."""
+    """Something for metrics and the log. `detail` names a defect, never what was sent; `key` the session, if one."""
 
     what: Observation
     amount: int = 1
     detail: str = ""
+    key: str = ""
 
 
 Fact = SessionOpened | SessionInfoChanged | AudioReceived | Mark | EventReceived | SessionClosed
@@ -196,3 +198,35 @@ class SourceProtocol(Protocol):
     @property
     def finished(self) -> bool:
         """True once nothing more will come: the shell may close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request to connect is granted: the machine of the connection, and the platform's id of it for the log."""
+
+    protocol: SourceProtocol
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request to connect is refused with an HTTP status. The peer never learns the reason."""
+
+    status: int
+    reason: str
+    correlation_id: str | None = None
+
+
+class AcceptingSource(Protocol):
+    """A source that calls us: it decides over the requests to connect below its path."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source in metrics, logs and session info."""
+
+    @property
+    def path_prefix(self) -> str:
+        """Requests for this path and those below it are for this source."""
+
+    def admit(self, target: str, headers: Iterable[tuple[str, str]], wall_s: float) -> Admitted | Refused:
+        """Decide over a request: its target as on the request line, its header fields in order, the wall time."""

@@ -68,7 +68,7 @@ class Encoding:
         """Return any other record as framed bytes."""
         return self._store.encode(record)
 
-    def ticks(self, topic: str, wall_s: float) -> bytes:
+    def tick(self, topic: str, wall_s: float) -> bytes:
         """Return the TICK of a topic."""
         if topic == topics.AUDIO.name:
             return self.frame(AudioFrame(kind=FrameKind.TICK, captured_at_s=wall_s))

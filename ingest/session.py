@@ -78,6 +78,16 @@ class _Account:
     drift_samples: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every connection of a source shares."""
+
+    outlet: Outlet
+    clock: Clock
+    log: Logger
+    source_name: str
+
+
 class Session:
     """The shell of one connection."""
 
@@ -86,21 +96,18 @@ class Session:
         transport: Transport,
         protocol: SourceProtocol,
         sequencer: Sequencer,
-        outlet: Outlet,
-        clock: Clock,
-        log: Logger,
-        source_name: str,
+        surroundings: Surroundings,
     ) -> None:
         self._transport = transport
         self._protocol = protocol
         self._sequencer = sequencer
-        self._outlet = outlet
-        self._clock = clock
-        self._log = log
-        self._source = source_name
-        self._frames = INGEST_FRAMES.labels(source_name)
-        self._bytes = INGEST_BYTES.labels(source_name)
-        self._pongs = INGEST_PONG_SECONDS.labels(source_name)
+        self._outlet = surroundings.outlet
+        self._clock = surroundings.clock
+        self._log = surroundings.log
+        self._source = surroundings.source_name
+        self._frames = INGEST_FRAMES.labels(self._source)
+        self._bytes = INGEST_BYTES.labels(self._source)
+        self._pongs = INGEST_PONG_SECONDS.labels(self._source)
         self._accounts: dict[str, _Account] = {}
         self._scope: asyncio.Timeout | None = None
         self._drain_wanted = False
@@ -212,7 +219,8 @@ class Session:
 
     def _observe(self, observed: Observed) -> None:
         if observed.what is Observation.DRIFT_SAMPLES:
-            for account in self._accounts.values():
+            account = self._accounts.get(observed.key)
+            if account is not None:
                 INGEST_DRIFT_SAMPLES.labels(self._source).inc(abs(observed.amount - account.drift_samples))
                 account.drift_samples = observed.amount
             return

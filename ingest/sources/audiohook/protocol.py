@@ -271,7 +271,7 @@ class AudioHookProtocol:
     def _compare(self, message: ClientMessage) -> list[Effect]:
         if self._offer is None or message.position is None or not self._timeline.compare(message.position):
             return []
-        return [Observed(Observation.DRIFT_SAMPLES, self._timeline.drift_samples)]
+        return [Observed(Observation.DRIFT_SAMPLES, self._timeline.drift_samples, key=self._session_id)]
 
     def _mark(self, kind: FrameKind, message: ClientMessage, reason: Reason, *, skips: bool = False) -> Mark:
         """Return a mark at our position; with `skips` the message moves the timeline on."""

@@ -1,0 +1,32 @@
+"""The table of sources: one line each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from ingest.config import IngestSettings
+from ingest.protocol import AcceptingSource
+from ingest.sources.audiohook.source import AudioHookSource
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A source that calls us, and where it finds us. `certificate` is a PEM chain and its key, where we end TLS."""
+
+    source: AcceptingSource
+    host: str
+    port: int
+    max_connections: int
+    max_message_bytes: int
+    certificate: tuple[Path, Path] | None
+
+
+def _audiohook(settings: IngestSettings) -> Listening:
+    own = settings.audiohook
+    certificate = (own.tls_certfile, own.tls_keyfile) if own.tls_certfile and own.tls_keyfile else None
+    return Listening(AudioHookSource(own), own.host, own.port, own.max_connections, own.max_message_bytes, certificate)
+
+
+ACCEPTING: Mapping[str, Callable[[IngestSettings], Listening]] = MappingProxyType({"audiohook": _audiohook})
+"""Sources that call us."""
