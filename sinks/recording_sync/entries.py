@@ -46,3 +46,11 @@ class Seal:
 
 
 Entry = Put | Fill | Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the records of one partition ask for; entries of one file stand in order."""
+
+    partition: int
+    entries: tuple[Entry, ...]

@@ -23,7 +23,7 @@ from runtime.sink import DeadRecord, Plan, SourcePartition, SourceRecord
 from schemas.codec import SchemaStore
 from schemas.records import Origin
 from schemas.symbols import Channels, Codec, FrameKind, Reason, Source
-from sinks.recording_sync.entries import Entry, Fill, Put
+from sinks.recording_sync.entries import Batch, Entry, Fill, Put
 from sinks.recording_sync.segment import Segment
 from sinks.recording_sync.session import MOST_SEGMENTS, Session
 from sinks.recording_sync.sidecar import Closing, describe, file_stem
@@ -96,7 +96,7 @@ class Recorder:
         if state is not None:
             self._restore(json.loads(state))
 
-    def plan(self, records: Sequence[SourceRecord]) -> Plan[Entry]:
+    def plan(self, records: Sequence[SourceRecord]) -> Plan[Batch]:
         """Return what consecutive records ask for, and which of them are no frames."""
         frames = decode([record.value for record in records], self._store)
         keys = [record.key for record in records]
@@ -112,7 +112,7 @@ class Recorder:
                 identity = self._table.identify(frames.slice(start, stop), keys[start:stop], self._expired_ms)
                 self._take(work, start, identity)
         dead = tuple(DeadRecord(records[row].offset, why) for row, why in sorted(frames.errors.items()))
-        return Plan(work.finish(), dead)
+        return Plan((Batch(self._partition.partition, work.finish()),), dead)
 
     def _take(self, work: _Work, start: int, identity: Identity) -> None:
         verdicts, slots, missing = identity.verdicts.tolist(), identity.slots.tolist(), identity.missing.tolist()

@@ -1,0 +1,212 @@
+"""Kafka as a sink's feed: group membership or all partitions, dead letters, and offsets for tools that show lag."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from runtime.config import KafkaSettings
+from runtime.deadletter import headers
+from runtime.errors import Unavailable
+from runtime.kafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    NoOffsetForPartitionError,
+    RebalanceListener,
+    TopicPartition,
+    connect_with_retry,
+    partition_counts,
+    start_consumer,
+    start_producer,
+    stop_quietly,
+    translated,
+)
+from runtime.service import Service
+from runtime.sink import DeadRecord, Entry, Membership, Sink, SinkOptions, SourcePartition, SourceRecord
+from runtime.sink_host import Polled, SinkHost
+from schemas.topics import EVENTS, dead_letters
+
+_POLL_MS = 200
+_MAX_RECORDS = 2000
+_ANSWER_S = 15.0
+_COMMIT_S = 3.0
+
+
+async def run_sink(service: Service[Any], sink: Sink[Entry], options: SinkOptions) -> None:
+    """Run a sink until the service stops. Waits, not ready, while Kafka or a topic is absent.
+
+    Raises `ConfigError` when the log no longer holds what the store asks for.
+    """
+    host = SinkHost(service, sink, options)
+    feed = KafkaFeed(service.settings.kafka, host, sink.group, options)
+
+    def waiting(error: Unavailable) -> None:
+        service.health.ready("kafka", ok=False, why=str(error))
+
+    service.health.ready("store", ok=False, why="not asked yet")
+    opened = await connect_with_retry(feed.open, stopping=service.stopping, on_wait=waiting)
+    try:
+        if opened:
+            service.health.ready("kafka", ok=True)
+            await host.run(feed)
+    finally:
+        await feed.close()
+
+
+class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """One consumer of a sink's topics and the producer of its dead letters. See `Feed`."""
+
+    def __init__(self, kafka: KafkaSettings, host: SinkHost[Any], group: str, options: SinkOptions) -> None:
+        self._kafka = kafka
+        self._host = host
+        self._group = group
+        self._options = options
+        self._prefix = kafka.topic_prefix
+        self._dead_letters = f"{self._prefix}{dead_letters(group).name}"
+        self._paused: set[TopicPartition] = set()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
+
+    async def open(self) -> bool:
+        """Connect. Raises `Unavailable` while a broker or a topic is absent; then it may be called again."""
+        names = [f"{self._prefix}{topic}" for topic in self._options.topics]
+        counts = await partition_counts(self._kafka, [*names, self._dead_letters], self._client_id)
+        missing = sorted({*names, self._dead_letters} - set(counts))
+        if missing:
+            message = f"topics are missing: {', '.join(missing)}; `callstream topics apply` creates them"
+            raise Unavailable(message)
+        if self._producer is None:
+            self._producer = await start_producer(self._kafka, client_id=f"{self._client_id}-dlq")
+        if self._options.membership is Membership.GROUP:
+            self._consumer = await start_consumer(
+                self._kafka, client_id=self._client_id, group=self._client_id, listener=self, topics=names
+            )
+            self._consumer.pause(*self._paused)
+        else:
+            self._consumer = await start_consumer(self._kafka, client_id=self._client_id, group_id=self._client_id)
+            everything = [TopicPartition(name, number) for name in names for number in range(counts[name])]
+            self._consumer.assign(everything)
+            self.on_partitions_assigned(everything)
+        return True
+
+    async def close(self) -> None:
+        """Leave the group and disconnect."""
+        for client in (self._consumer, self._producer):
+            if client is not None:
+                await stop_quietly(client)
+
+    @property
+    def _client_id(self) -> str:
+        return f"{self._prefix}{self._group}"
+
+    # --- group membership ----------------------------------------------------------------------------------------
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Pause first, before anything is fetched; the host seeks and resumes."""
+        partitions = list(assigned)
+        if self._consumer is not None:
+            self._consumer.pause(*partitions)
+        self._paused = set(partitions)
+        self._host.assigned([self._source(tp) for tp in partitions])
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - always all
+        """Let the write in progress end; the eager protocol takes everything away."""
+        await self._host.revoked()
+
+    # --- what the host asks --------------------------------------------------------------------------------------
+
+    async def poll(self) -> Polled:
+        """See `Feed.poll`."""
+        with translated():
+            try:
+                polled = await self._running.getmany(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+            except NoOffsetForPartitionError:
+                # the group never committed; each partition is started by its own mark
+                await asyncio.sleep(_POLL_MS / 1000)
+                return {}
+        return {self._source(tp): records for tp, records in polled.items()}
+
+    async def bounds(self, partitions: Collection[SourcePartition]) -> Mapping[SourcePartition, tuple[int, int]]:
+        """See `Feed.bounds`."""
+        wanted = [self._target(partition) for partition in partitions]
+        with translated():
+            async with asyncio.timeout(_ANSWER_S):
+                first = await self._running.beginning_offsets(wanted)
+                end = await self._running.end_offsets(wanted)
+        return {self._source(tp): (first[tp], end[tp]) for tp in wanted}
+
+    def start(self, partition: SourcePartition, offset: int) -> None:
+        """See `Feed.start`."""
+        tp = self._target(partition)
+        self._running.seek(tp, offset)
+        self._running.resume(tp)
+
+    def pause(self, partitions: Collection[SourcePartition]) -> None:
+        """See `Feed.pause`."""
+        self._running.pause(*self._assigned(partitions))
+
+    def resume(self, partitions: Collection[SourcePartition]) -> None:
+        """See `Feed.resume`."""
+        self._running.resume(*self._assigned(partitions))
+
+    async def dead_letter(self, partition: SourcePartition, record: SourceRecord, dead: DeadRecord) -> None:
+        """See `Feed.dead_letter`."""
+        producer = self._producer
+        if producer is None:  # pragma: no cover - the host runs only between open and close
+            message = "the feed is not open"
+            raise Unavailable(message)
+        batch = producer.create_batch()
+        batch.append(
+            key=record.key,
+            value=_kept(partition.topic, record.value),
+            timestamp=record.timestamp,
+            headers=headers(
+                error=dead.error,
+                stage="plan",
+                topic=partition.topic,
+                partition=partition.partition,
+                offset=record.offset,
+                group=self._group,
+                error_class="InvalidRecord",
+            ),
+        )
+        with translated():
+            async with asyncio.timeout(_ANSWER_S):
+                await (await producer.send_batch(batch, self._dead_letters, partition=partition.partition))
+
+    async def commit(self, marks: Mapping[SourcePartition, int]) -> None:
+        """See `Feed.commit`."""
+        with suppress(Exception):
+            async with asyncio.timeout(_COMMIT_S):
+                await self._running.commit({self._target(partition): mark for partition, mark in marks.items()})
+
+    def behind(self, partition: SourcePartition, offset: int) -> int:
+        """See `Feed.behind`."""
+        tp = self._target(partition)
+        with suppress(Exception):
+            return max(0, (self._running.highwater(tp) or 0) - offset)
+        return 0
+
+    @property
+    def _running(self) -> AIOKafkaConsumer:
+        return self._consumer
+
+    def _assigned(self, partitions: Collection[SourcePartition]) -> list[TopicPartition]:
+        assignment = self._running.assignment()
+        return [tp for tp in map(self._target, partitions) if tp in assignment]
+
+    def _source(self, tp: TopicPartition) -> SourcePartition:
+        return SourcePartition(tp.topic.removeprefix(self._prefix), tp.partition)
+
+    def _target(self, partition: SourcePartition) -> TopicPartition:
+        return TopicPartition(f"{self._prefix}{partition.topic}", partition.partition)
+
+
+def _kept(topic: str, value: bytes | None) -> bytes | None:
+    """Return what a dead letter may keep of a value: of an unreadable call event only its length and digest."""
+    if topic != EVENTS.name or value is None:
+        return value
+    kept = {"length_bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+    return json.dumps(kept, sort_keys=True).encode()
