@@ -112,8 +112,20 @@ class AdminServer:
 
 def listening(host: str, port: int) -> socket.socket:
     """Return a listening TCP socket, IPv4 or IPv6 as the address says. Raises `OSError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
+    listener = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET,
+        socket.SOCK_STREAM,
+        # asyncio sends small writes at once only on sockets that name their protocol
+        socket.IPPROTO_TCP,
+    )
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class _QuietServer(uvicorn.Server):

@@ -79,13 +79,13 @@ class Registry:
         if self._url is None:
             return
         for schema_id in sorted(set(ids)):
-            if schema_id in _LOCAL_IDS or store.get(schema_id) is not None or self._known_unknown(schema_id):
-                continue
-            waiting = self._in_flight.get(schema_id)
-            if waiting is None:
-                await self._fetch_first(schema_id, store)
-            else:
-                await asyncio.shield(waiting)
+            # whoever waited asks itself when the one who asked was cancelled
+            while self._wanted(schema_id, store):
+                waiting = self._in_flight.get(schema_id)
+                if waiting is None:
+                    await self._fetch_first(schema_id, store)
+                else:
+                    await asyncio.shield(waiting)
 
     async def look_up(self, subject: str, text: str) -> int | None:
         """Return the id of a schema under a subject, None when it is not registered there."""
@@ -107,8 +107,10 @@ class Registry:
         """Set the compatibility the registry demands of a subject's next versions."""
         _accepted(await self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": level}))
 
-    def _known_unknown(self, schema_id: int) -> bool:
-        return self._unknown_until_s.get(schema_id, -1.0) > self._clock.monotonic_s()
+    def _wanted(self, schema_id: int, store: SchemaStore) -> bool:
+        if schema_id in _LOCAL_IDS or store.get(schema_id) is not None:
+            return False
+        return self._unknown_until_s.get(schema_id, -1.0) <= self._clock.monotonic_s()
 
     async def _fetch_first(self, schema_id: int, store: SchemaStore) -> None:
         """Fetch a schema while others may wait for it; they get the same outcome."""
