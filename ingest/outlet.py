@@ -66,6 +66,7 @@ class _Lane:
     waiting: deque[_Waiting] = field(default_factory=deque)
     waiting_bytes: int = 0
     flight: list[_Waiting] = field(default_factory=list)
+    ticking: bool = False
 
     @property
     def oldest_s(self) -> float | None:
@@ -79,6 +80,11 @@ class _Lane:
     def take(self, count: int) -> None:
         self.flight = [self.waiting.popleft() for _ in range(count)]
         self.waiting_bytes -= sum(item.cost_bytes for item in self.flight)
+
+    def land(self) -> None:
+        if self.ticking and any(item.record.key is None for item in self.flight):
+            self.ticking = False
+        self.flight = []
 
     def put_back(self) -> None:
         self.waiting.extendleft(reversed(self.flight))
@@ -163,16 +169,14 @@ class Outlet:
         self._wake.set()
 
     def tick(self, value_of: Callable[[str], bytes]) -> None:
-        """Queue a TICK for every partition that has nothing waiting; `value_of` makes it for a topic.
-
-        A partition with records under way or waiting gets none: they will move its time themselves.
-        """
+        """Queue a TICK for every partition whose last one was acknowledged; `value_of` makes it for a topic."""
         ticks = []
         for topic, lanes in self._lanes.items():
             value = value_of(topic)
-            ticks += [
-                Outgoing(topic, None, value, lane.partition) for lane in lanes if not lane.waiting and not lane.flight
-            ]
+            for lane in lanes:
+                if not lane.ticking:
+                    lane.ticking = True
+                    ticks.append(Outgoing(topic, None, value, lane.partition))
         self.put(ticks)
 
     def close(self, budget_s: float) -> None:
@@ -286,7 +290,7 @@ class Outlet:
         if error is not None:
             self._fail(error)
             return
-        lane.flight = []
+        lane.land()
         self._buffered_bytes -= sum(item.cost_bytes for item in flight)
         if self._buffered_bytes <= self._max_buffer_bytes * _ROOM_AGAIN_RATIO:
             self._overflowing = False
