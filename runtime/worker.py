@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from audio.frames import unknown_ids
 from runtime import metrics
@@ -34,6 +34,7 @@ from runtime.tuning import ProcessorSettings, TaskHostSettings
 from schemas.topics import dead_letters
 
 S = TypeVar("S")
+P = TypeVar("P", bound=ProcessorSettings)
 _POLL_MS = 100
 _STOP_POLL_S = 2.0
 _ANSWER_S = 15.0
@@ -41,7 +42,7 @@ _REOPEN_CAP_S = 5.0
 
 
 async def run_tasks(
-    service: Service[ProcessorSettings],
+    service: Service[P],
     processor: Processor[S],
     *,
     outputs: Iterable[str] = (),
@@ -61,7 +62,7 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
     """One member of the processor's group."""
 
     def __init__(
-        self, service: Service[ProcessorSettings], processor: Processor[S], outputs: tuple[str, ...], before_step: Step
+        self, service: Service[Any], processor: Processor[S], outputs: tuple[str, ...], before_step: Step
     ) -> None:
         settings = service.settings
         self._service = service

@@ -7,6 +7,7 @@ runtime. Nothing here asks anybody: an unknown id is an `InvalidRecord`.
 import dataclasses
 import io
 import json
+import operator
 import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
@@ -137,7 +138,11 @@ class SchemaStore:
 
 def as_datum(record: Any) -> dict[str, Any]:
     """Return a record as the nested dictionaries and lists fastavro writes."""
-    return {name: _plain(getattr(record, name)) for name in _names(cast("Hashable", type(record)))}
+    names, values, nested = _layout(cast("Hashable", type(record)))
+    datum = dict(zip(names, values(record), strict=True))
+    for name in nested:
+        datum[name] = _plain(datum[name])
+    return datum
 
 
 def _plain(value: Any) -> Any:
@@ -148,6 +153,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return as_datum(value)
+
+
+@cache
+def _layout(record_type: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]:
+    """Return a record's field names, how to get all their values at once, and which of them are not plain values."""
+    names = _names(record_type)
+    hints = typing.get_type_hints(record_type, {**vars(records), **_HINTS})
+    return names, operator.attrgetter(*names), tuple(name for name in names if not _is_plain(hints[name]))
+
+
+def _is_plain(hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return all(_is_plain(argument) for argument in typing.get_args(hint))
+    return hint is types.NoneType or (isinstance(hint, type) and issubclass(hint, str | int | float | bytes))
 
 
 def from_datum(record_type: type[T], datum: Mapping[str, Any]) -> T:
