@@ -44,6 +44,10 @@ fix:
 schemas:
     @{{ python }} -c 'from pathlib import Path; from schemas.versions import fingerprint_lines; Path("schemas/fingerprints.txt").write_text(fingerprint_lines(), encoding="utf-8")'
 
+# Write the pages of docs/ that are made from the code
+docs:
+    @{{ python }} -m callstream docs write
+
 # Resolve the dependencies of pyproject.toml anew into requirements.lock
 lock:
     @PATH="{{ justfile_directory() }}/.uv/bin:$PATH" uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --quiet -o requirements.lock

@@ -66,6 +66,14 @@ def test_every_callstream_command_exists(page):
         assert result.exit_code == 0, f"callstream {' '.join(words)}: {result.output}"
 
 
+def test_every_recipe_s_command_exists():
+    recipe_commands = re.findall(r"-m callstream ((?:[a-z-]+ ?)+)", text("justfile"))
+    assert len(recipe_commands) >= 2
+    for words in (line.split() for line in recipe_commands):
+        result = CliRunner().invoke(app, [*words, "--help"])
+        assert result.exit_code == 0, f"callstream {' '.join(words)}: {result.output}"
+
+
 def test_the_readme_fits_on_a_screen_and_names_the_two_commands():
     assert text("README.md").count("\n") <= SCREEN_LINES
     assert {line.split(" #")[0].strip() for line in commands("README.md") if line.startswith("./dev")} == {
