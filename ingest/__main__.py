@@ -9,7 +9,7 @@ from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
-from ingest.sources.table import ACCEPTING
+from ingest.table import ACCEPTING
 from runtime.errors import Unavailable
 from runtime.kafka import partition_counts, start_producer
 from runtime.metrics import INGEST_UNACKNOWLEDGED_SECONDS

@@ -20,7 +20,7 @@ from ingest.identity import Lineage, uuid7
 from ingest.protocol import Admitted
 from ingest.sequencer import Encoding, Sequencer
 from ingest.session import ConnectionLost, Session, Surroundings
-from ingest.sources.table import Listening
+from ingest.table import Listening
 from runtime.errors import ConfigError
 from runtime.metrics import INGEST_CONNECTIONS, INGEST_REFUSED
 from schemas.symbols import ClosedBy

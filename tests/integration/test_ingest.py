@@ -87,7 +87,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service[IngestSettin
 
 async def until(condition, seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - conditions without an event
+        while not condition():
             await asyncio.sleep(0.02)
 
 
