@@ -99,29 +99,30 @@ class _Process(Generic[S]):
     async def run(self, *, signals: bool) -> int:
         """Run until the work ends and return the exit code."""
         service, loop = self._service, asyncio.get_running_loop()
-        settings = service.settings.service
+        loop.set_exception_handler(self._on_loop_error)
+        numbers = _SIGNALS if signals else ()
+        for number in numbers:
+            loop.add_signal_handler(number, self._on_signal)
         try:
-            admin = AdminServer(
-                service.health, settings.admin_host, settings.admin_port, f"{prefix_of(service.name)}ADMIN_PORT"
-            )
+            return self._end(await self._run_with(self._admin()))
         except ConfigError as error:
             return self._end(self._report(error))
-        loop.set_exception_handler(self._on_loop_error)
-        SERVICE.labels(service.name, version()).set(1)
-        self._log.info("the service starts", version=version(), endpoint=f"http://{admin.host}:{admin.port}")
-        _calm_collector()
-        try:
-            if signals:
-                for number in _SIGNALS:
-                    loop.add_signal_handler(number, self._on_signal)
-            return self._end(await self._run_with(admin))
         finally:
-            if signals:
-                for number in _SIGNALS:
-                    loop.remove_signal_handler(number)
+            for number in numbers:
+                loop.remove_signal_handler(number)
             await service.registry.close()
 
+    def _admin(self) -> AdminServer:
+        """Bind the admin port and say that the service starts. Raises `ConfigError` for a port that is taken."""
+        service, settings = self._service, self._service.settings.service
+        port_setting = f"{prefix_of(service.name)}ADMIN_PORT"
+        admin = AdminServer(service.health, settings.admin_host, settings.admin_port, port_setting)
+        SERVICE.labels(service.name, version()).set(1)
+        self._log.info("the service starts", version=version(), endpoint=f"http://{admin.host}:{admin.port}")
+        return admin
+
     async def _run_with(self, admin: AdminServer) -> int:
+        _calm_collector()
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(admin.serve())
             stalls = tasks.create_task(_measure_stalls(self._service.clock))
