@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 _POLL_S = 0.05
@@ -28,7 +29,14 @@ kill -KILL "$1"
 class GuardedProcess:
     """A child in its own session, its output in a file, guarded by a watchdog; raises OSError when it cannot run."""
 
-    def __init__(self, command: list[str], work_dir: Path, output: Path, inherited: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        work_dir: Path,
+        output: Path,
+        inherited: tuple[int, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         with output.open("ab") as sink:
             self._child = subprocess.Popen(
                 command,
@@ -38,6 +46,7 @@ class GuardedProcess:
                 stderr=subprocess.STDOUT,
                 pass_fds=inherited,
                 start_new_session=True,
+                env=environment,
             )
         try:
             self._watchdog = subprocess.Popen(

@@ -1,0 +1,81 @@
+"""What the demo's topics and files hold about its calls, gathered for the checks. Pure: told record by record."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from audio.frames import Frames
+from audio.session import SessionTable, Verdict
+from schemas.records import ActivityWindow, RecordingEvent, SilenceEvent
+from schemas.symbols import FrameKind
+
+
+@dataclass(slots=True)
+class Stored:
+    """The records of one call on calls.audio after the identity function."""
+
+    frames: int = 0
+    payload_bytes: int = 0
+    frame_sizes: list[list[int]] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    records: int = 0
+    repeats: int = 0
+    holes: int = 0
+    last_sequence: int = -1
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def frame(self, payload: bytes) -> None:
+        """Note one frame: its bytes, and its size as a run of equal ones."""
+        self.frames += 1
+        self.payload_bytes += len(payload)
+        self.digest.update(payload)
+        if self.frame_sizes and self.frame_sizes[-1][0] == len(payload):
+            self.frame_sizes[-1][1] += 1
+        else:
+            self.frame_sizes.append([len(payload), 1])
+
+
+class Evidence:
+    """Everything found, by conversation id."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Stored] = {}
+        self.silence: dict[str, list[SilenceEvent]] = {}
+        self.activity: dict[str, list[ActivityWindow]] = {}
+        self.recordings: dict[str, list[RecordingEvent]] = {}
+        self.bad_frames = 0
+        self._tables: dict[int, SessionTable] = {}
+
+    def frames(self, partition: int, frames: Frames, keys: list[bytes | None]) -> None:
+        """Take a poll of calls.audio."""
+        table = self._tables.setdefault(partition, SessionTable())
+        identity = table.identify(frames, keys, 0)
+        self.bad_frames += int(np.count_nonzero(~frames.ok))
+        for row, slot in enumerate(identity.slots.tolist()):
+            if slot < 0:
+                continue
+            call = self.stored.setdefault(table.conversations[slot], Stored())
+            verdict = int(identity.verdicts[row])
+            call.repeats += bool(verdict & Verdict.REPEAT)
+            call.holes += int(identity.missing[row])
+            if not verdict & Verdict.ACCEPTED:
+                continue
+            call.records += 1
+            call.last_sequence = int(frames.sequence[row])
+            call.kinds[_KINDS[int(frames.kind[row])]] += 1
+            if frames.kind[row] == FrameKind.AUDIO.code:
+                call.frame(frames.payload(row))
+
+    def record(self, record: object) -> None:
+        """Take a record of another topic."""
+        if isinstance(record, SilenceEvent):
+            self.silence.setdefault(record.conversation_id, []).append(record)
+        elif isinstance(record, ActivityWindow):
+            self.activity.setdefault(record.conversation_id, []).append(record)
+        elif isinstance(record, RecordingEvent):
+            self.recordings.setdefault(record.conversation_id, []).append(record)
+
+
+_KINDS = [kind.value for kind in FrameKind]

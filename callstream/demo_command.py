@@ -1,0 +1,165 @@
+"""`callstream demo`: calls travel from a stand-in of Genesys Cloud to the far end, on real Kafka, and are checked."""
+
+import asyncio
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from callstream.demo.checks import Check
+from callstream.demo.evidence import Evidence
+from callstream.demo.stage import DemoOptions, Play, Stage, findings, perform, recording_paths, stage
+from runtime.clock import SystemClock
+from runtime.config import Settings, load
+from runtime.errors import CallstreamError
+
+_FAILED = 1
+_INTERRUPTED = 130
+_LINE_EVERY_S = 5.0
+_MOST_PATHS = 10
+_PLAIN_WIDTH = 120
+
+
+def demo(
+    calls: Annotated[int, typer.Option(min=1, max=500, help="Conversations to place at once.")] = 2,
+    speed: Annotated[float, typer.Option(min=0.1, max=20, help="Media seconds per second.")] = 1.0,
+    data_dir: Annotated[Path, typer.Option(help="Where the demo's files go; emptied by the next demo.")] = Path(
+        "data/demo"
+    ),
+    bootstrap: Annotated[
+        str | None, typer.Option(envvar="KAFKA_BOOTSTRAP_SERVERS", help="A Kafka to use instead of the embedded one.")
+    ] = None,
+    *,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep everything running afterwards, until Ctrl-C.")] = False,
+) -> None:
+    """Place calls and watch them travel to the far end; ends with 0 when every check holds."""
+    settings = load(Settings, "DEMO_")
+    options = DemoOptions(calls, speed, data_dir.absolute(), settings.kafka, embedded=bootstrap is None)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PLAIN_WIDTH)
+    try:
+        raise typer.Exit(asyncio.run(_Demo(options, console, stay=stay).run()))
+    except* CallstreamError as errors:
+        for error in errors.exceptions:
+            console.print(f"[red]The demo failed:[/red] {error}", highlight=False)
+        raise typer.Exit(_FAILED) from None
+
+
+class _Demo:
+    """One run of the demo, from the first line to the summary."""
+
+    def __init__(self, options: DemoOptions, console: Console, *, stay: bool) -> None:
+        self._options = options
+        self._console = console
+        self._stay = stay
+        self._clock = SystemClock()
+        self._began_s = self._clock.monotonic_s()
+        self._said_s = self._began_s
+
+    async def run(self) -> int:
+        """Run until done or told to stop; return the exit code."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        async with asyncio.TaskGroup() as group:
+            playing = group.create_task(self._play(stopping))
+            waiting = group.create_task(stopping.wait())
+            await asyncio.wait({playing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if not playing.done():
+                self._say("stopping; calls end, services drain")
+                playing.cancel()
+        if playing.cancelled():
+            self._say("stopped before the end; nothing was checked")
+            return _INTERRUPTED
+        return playing.result()
+
+    async def _play(self, stopping: asyncio.Event) -> int:
+        async with stage(self._options, self._say) as running:
+            play = Play.of(self._options)
+            self._say(f"placing {len(play.calls)} calls to {running.audiohook_url} at speed {self._options.speed:g}")
+            evidence = await self._perform(running, play)
+            checks = findings(running, play, evidence)
+            if self._stay:
+                self._summary(running, play, evidence, checks)
+                self._endpoints(running)
+                await stopping.wait()
+            self._say("stopping the services")
+            ended = await running.stop_services()
+            audit = await running.audit_check()
+        checks += [("all", check) for check in (*ended, audit)]
+        self._summary(running, play, evidence, checks)
+        return 0 if all(check.ok for _, check in checks) else _FAILED
+
+    async def _perform(self, running: Stage, play: Play) -> Evidence:
+        if not self._console.is_terminal:
+            return await perform(running, play, lambda: self._line(play))
+        with Live(play.board.table(), console=self._console, refresh_per_second=4, transient=False) as live:
+            return await perform(running, play, lambda: live.update(play.board.table()))
+
+    def _say(self, text: str) -> None:
+        self._console.print(
+            f"[dim]{self._clock.monotonic_s() - self._began_s:5.1f} s[/dim]  {text}", highlight=False, soft_wrap=True
+        )
+
+    def _line(self, play: Play) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._said_s >= _LINE_EVERY_S:
+            self._said_s = now_s
+            self._say(f"{play.frames_sent} frames sent; {play.board.line()}")
+
+    def _summary(self, running: Stage, play: Play, evidence: Evidence, checks: list[tuple[str, Check]]) -> None:
+        stored = sum(evidence.stored[c].frames for c in play.board.rows if c in evidence.stored)
+        silences = sum(row.silences for row in play.board.rows.values())
+        dead_air = sum(row.dead_air for row in play.board.rows.values())
+        self._console.print()
+        self._console.print(_check_table(checks))
+        self._console.print(f"Frames: {play.frames_sent} sent, {stored} stored.", highlight=False)
+        self._console.print(f"Silences: {silences} found, and {dead_air} stretches of dead air.", highlight=False)
+        paths = recording_paths(running, evidence, list(play.board.rows))
+        self._console.print(f"Recordings: {len(paths)}, each with a description (.json) beside it:", highlight=False)
+        for path in paths[:_MOST_PATHS]:
+            self._console.print(f"  {_short(path)}", highlight=False, soft_wrap=True)
+        if len(paths) > _MOST_PATHS:
+            self._console.print(f"  … and {len(paths) - _MOST_PATHS} more", highlight=False)
+        self._console.print(f"Logs of the services: {_short(self._options.folder / 'logs')}", highlight=False)
+        failed = sum(not check.ok for _, check in checks)
+        verdict = f"[red]{failed} checks failed[/red]" if failed else "[green]All checks hold[/green]"
+        self._console.print(f"{verdict} ({len(checks)} in all).", highlight=False)
+
+    def _endpoints(self, running: Stage) -> None:
+        folder = self._options.folder
+        self._console.print("\nEverything goes on running until Ctrl-C:", highlight=False)
+        self._console.print(f"  Kafka      {running.kafka.bootstrap_servers}", highlight=False)
+        self._console.print(f"  AudioHook  {running.audiohook_url}", highlight=False)
+        for service in running.services:
+            self._console.print(f"  {service.name:<10} http://127.0.0.1:{service.admin_port}/metrics", highlight=False)
+        self._console.print(f"  Keys       {_short(folder / 'audiohook-keys.json')}", highlight=False)
+
+
+def _check_table(checks: list[tuple[str, Check]]) -> Table:
+    """Return one row per check, the calls it holds for, and each failure by itself."""
+    table = Table(title="What was checked", title_justify="left", show_header=False)
+    names = list(dict.fromkeys(check.name for _, check in checks))
+    counts = Counter(check.name for _, check in checks)
+    for name in names:
+        failures = [(call, check.found) for call, check in checks if check.name == name and not check.ok]
+        first = next(check.found for _, check in checks if check.name == name)
+        many = f"{counts[name]} calls" if counts[name] > 1 else first
+        table.add_row("[green]yes[/green]" if not failures else "[red]NO[/red]", name, many)
+        for call, found in failures:
+            table.add_row("", f"[red]  {call}[/red]", found)
+    return table
+
+
+def _short(path: Path) -> str:
+    """Return a path as seen from the working directory, where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
