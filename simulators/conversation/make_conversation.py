@@ -50,7 +50,6 @@ SCRIPT: Final[tuple[tuple[int, int, str], ...]] = (
     (CUSTOMER, -1100, "Oh wonderful I am really glad you can do that"),
     (CUSTOMER, 800, "And who will collect the old one"),
     (AGENT, -900, "Our driver will take it along"),
-    (CUSTOMER, 800, "Thank you very much goodbye"),
 )
 
 
