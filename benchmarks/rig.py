@@ -61,9 +61,9 @@ class Calls:
         return self._encode(frame)
 
     def audio(self, call: int, number: int, captured_at_s: float) -> bytes:
-        """Return frame `number` of a call: one second loud, one second quiet, each call at another phase."""
-        second = (number * self._samples // RATE_HZ + call) % 2
-        payloads = self._quiet if second else self._loud
+        """Return frame `number` of a call: two seconds loud, two seconds quiet, each call at another phase."""
+        phase = (number * self._samples // RATE_HZ + call) // 2 % 2
+        payloads = self._quiet if phase else self._loud
         return self._encode(
             AudioFrame(
                 kind=FrameKind.AUDIO,
