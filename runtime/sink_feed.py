@@ -153,11 +153,20 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
 
     async def dead_letter(self, partition: SourcePartition, record: SourceRecord, dead: DeadRecord) -> None:
         """See `Feed.dead_letter`."""
-        producer = self._producer
-        if producer is None:  # pragma: no cover - the host runs only between open and close
-            message = "the feed is not open"
-            raise Unavailable(message)
-        batch = producer.create_batch()
+        try:
+            with translated():
+                async with asyncio.timeout(_ANSWER_S):
+                    await self._send(partition, record, dead)
+        except Unavailable:
+            # an idempotent producer may be unable to go on after an outage: the next try gets a new one
+            producer, self._producer = self._producer, None
+            await stop_quietly(producer)
+            raise
+
+    async def _send(self, partition: SourcePartition, record: SourceRecord, dead: DeadRecord) -> None:
+        if self._producer is None:
+            self._producer = await start_producer(self._kafka, client_id=f"{self._client_id}-dlq")
+        batch = self._producer.create_batch()
         batch.append(
             key=record.key,
             value=_kept(partition.topic, record.value),
@@ -172,9 +181,7 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
                 error_class="InvalidRecord",
             ),
         )
-        with translated():
-            async with asyncio.timeout(_ANSWER_S):
-                await (await producer.send_batch(batch, self._dead_letters, partition=partition.partition))
+        await (await self._producer.send_batch(batch, self._dead_letters, partition=partition.partition))
 
     async def commit(self, marks: Mapping[SourcePartition, int]) -> None:
         """See `Feed.commit`."""

@@ -24,21 +24,27 @@ class Announcer:
 
     async def announce(self, event: RecordingEvent, partition: int, timestamp_ms: int) -> None:
         """Write an event to the partition its session was read from. Raises `Unavailable`."""
-        with translated():
-            async with asyncio.timeout(_ANSWER_S):
-                producer = await self._started()
-                await producer.send_and_wait(
-                    self._topic,
-                    key=event.conversation_id.encode(),
-                    value=self._store.encode(event),
-                    partition=partition,
-                    timestamp_ms=timestamp_ms,
-                )
+        try:
+            with translated():
+                async with asyncio.timeout(_ANSWER_S):
+                    producer = await self._started()
+                    await producer.send_and_wait(
+                        self._topic,
+                        key=event.conversation_id.encode(),
+                        value=self._store.encode(event),
+                        partition=partition,
+                        timestamp_ms=timestamp_ms,
+                    )
+        except Unavailable:
+            # an idempotent producer may be unable to go on after an outage: the next try gets a new one
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._producer is not None:
-            await stop_quietly(self._producer)
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_quietly(producer)
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:

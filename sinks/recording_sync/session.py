@@ -119,8 +119,8 @@ class Session:
                 "watch": ArrivalWatch(**state["watch"]),
                 "source": Source(state["source"]),
                 "segments": [Segment.from_json(segment) for segment in state["segments"]],
-                "marks": [(start, duration, rate, Reason(reason)) for start, duration, rate, reason in state["marks"]],
-                "paused_for": Reason(state["paused_for"]),
+                "marks": [_read(mark) for mark in state["marks"]],
+                "paused": None if state["paused"] is None else _read(state["paused"]),
                 "stalls": [Stall(**stall) for stall in state["stalls"]],
                 "left_out": Counter(state["left_out"]),
             }
