@@ -1,0 +1,158 @@
+"""The silence processor: a poll of AudioFrame columns → SilenceEvent and ActivityWindow.
+
+Order of the outputs of one row: what an interruption in front of its audio ended, then spans, then windows; each in the
+order of time, at one time external before internal before all, ended before started, totals last.
+
+The timeline of a session has one head, behind its last sample, and it only moves forward: samples behind it (repeated,
+reordered, late) are counted and not analysed. Audio in front of it makes a gap.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from audio.frames import Frames
+from audio.session import Verdict
+from processors.silence import state as columns
+from processors.silence.breaks import Breaks
+from processors.silence.detector import LevelDetector
+from processors.silence.media import Numbers, Rows, media, rows_of
+from processors.silence.report import EXPIRED, Report
+from processors.silence.state import SilenceState
+from processors.silence.stretches import Stretches, heads_before
+from processors.silence.tuning import Tuning
+from runtime.errors import StateCorrupted
+from runtime.processor import Batch, Emit, ExpireEmit
+from schemas.records import ActivityWindow, Derived, SilenceEvent
+from schemas.symbols import EndedBy, FrameKind, Reason
+from schemas.topics import AUDIO
+
+_ACCEPTED: Final = np.uint8(Verdict.ACCEPTED)
+_CLOSED: Final = FrameKind.CLOSED.code
+_IDLE: Final = Reason.IDLE.code
+
+
+class SilenceProcessor:
+    """The `Processor` of calls.silence and calls.activity."""
+
+    group = "silence"
+    input_topic = AUDIO.name
+    state_version = 1
+
+    def __init__(self, tuning: Tuning | None = None) -> None:
+        self._tuning = Tuning() if tuning is None else tuning
+        self.settings_hash = self._tuning.settings_hash
+        self._detector = LevelDetector(self._tuning.on_dbfs, self._tuning.off_dbfs)
+
+    def new_state(self) -> SilenceState:
+        """Return the state of a partition nothing was read of."""
+        return SilenceState()
+
+    def process(self, batch: Batch, state: SilenceState, emit: Emit) -> None:
+        """Take the batch into `state` and emit what follows from it.
+
+        The table of sessions tells what is known behind the last row, and that changes at INFO and where a session
+        closed as idle returns. So the batch is cut there: what a row causes is told with what was known at that row.
+        """
+        frames = batch.frames
+        cuts = _cuts(frames)
+        if not cuts:
+            self._process(frames, batch.keys, batch.stream_time_ms, state, emit)
+            return
+        for start, stop in zip([0, *cuts], [*cuts, len(frames)], strict=True):
+
+            def shifted(row: int, record: Derived, start: int = start) -> None:
+                emit(start + row, record)
+
+            part = frames.slice(start, stop)
+            self._process(part, batch.keys[start:stop], batch.stream_time_ms, state, shifted)
+
+    def expire(self, stream_time_ms: int, state: SilenceState, emit: ExpireEmit) -> None:
+        """Close the sessions that have lost their ingest; forget those closed long ago."""
+        for slot in state.table.expire(stream_time_ms):
+            found: list[Derived] = []
+
+            def keep(_row: int, record: Derived, found: list[Derived] = found) -> None:
+                found.append(record)
+
+            report = self._report(state, keep, None)
+            Breaks(state, self._tuning, self._detector, report).finish(slot, EXPIRED, EndedBy.IDLE)
+            for record in sorted(found, key=_channel):
+                emit(record)
+
+    def snapshot(self, state: SilenceState) -> bytes:
+        """Return the state as canonical bytes."""
+        return state.snapshot()
+
+    def restore(self, version: int, snapshot: bytes) -> SilenceState:
+        """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
+        if version != self.state_version:
+            message = f"silence state of version {version} is not known"
+            raise StateCorrupted(message)
+        return SilenceState.restore(snapshot)
+
+    def _report(self, state: SilenceState, emit: Emit, captured_at_us: Numbers | None) -> Report:
+        return Report(state, self.settings_hash, self._detector.name, emit, captured_at_us)
+
+    def _process(
+        self, frames: Frames, keys: tuple[bytes | None, ...], stream_time_ms: int, state: SilenceState, emit: Emit
+    ) -> None:
+        identity = state.table.identify(frames, keys, stream_time_ms)
+        state.fit()
+        rows = rows_of(frames, identity.slots, (identity.verdicts & _ACCEPTED) != 0)
+        report = self._report(state, emit, frames.captured_at_us)
+        breaks = Breaks(state, self._tuning, self._detector, report)
+        stretches = Stretches(state, self._tuning, self._detector, report)
+        while len(rows):
+            rows = _interrupted(state, breaks, frames, rows)
+            if len(rows):
+                smooth = _smooth(state, rows)
+                stretches.take(frames, rows if smooth.all() else rows.take(smooth))
+                rows = rows.take(~smooth)
+
+
+def _cuts(frames: Frames) -> list[int]:
+    cuts = {row for row in frames.infos if frames.sequence[row] != 0}
+    closed = np.flatnonzero((frames.kind == _CLOSED) & (frames.reason == _IDLE))
+    cuts.update((closed + 1).tolist())
+    return sorted(cuts - {0, len(frames)})
+
+
+def _interrupted(state: SilenceState, breaks: Breaks, frames: Frames, rows: Rows) -> Rows:
+    """Apply the interruptions at the front of each session; return the rows from its first audio on."""
+    bounds = np.append(np.flatnonzero(rows.firsts()), len(rows))
+    front = bounds[:-1]
+    session = state.session[rows.slot[front]]
+    known = media(session[:, columns.RATE], session[:, columns.LAYOUT], session[:, columns.ANALYSED])
+    odd = rows.mark[front] | (rows.media[front] != known) | (rows.position[front] > session[:, columns.HEAD])
+    odd |= session[:, columns.PAUSED] != 0
+    kept = np.ones(len(rows), np.bool_)
+    for index in np.flatnonzero(odd).tolist():
+        at, stop = int(bounds[index]), int(bounds[index + 1])
+        slot = int(rows.slot[at])
+        while at < stop and rows.mark[at]:
+            breaks.mark(slot, int(rows.row[at]), frames)
+            kept[at] = False
+            at += 1
+        if at < stop:
+            breaks.audio(slot, int(rows.row[at]), frames, int(rows.media[at]))
+    return rows if kept.all() else rows.take(kept)
+
+
+def _smooth(state: SilenceState, rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return True on the rows up to each session's next interruption; its first row is none."""
+    first = rows.firsts()
+    front = np.flatnonzero(first)
+    before = heads_before(rows, first, state.session[rows.slot[front], columns.HEAD])
+    odd = rows.mark | (rows.position > before)
+    odd[1:] |= rows.media[1:] != rows.media[:-1]
+    odd[front] = False
+    if not odd.any():
+        return ~odd
+    count = np.cumsum(odd)
+    smooth: np.ndarray[tuple[int], np.dtype[np.bool_]] = count == count[front][np.cumsum(first) - 1]
+    return smooth
+
+
+def _channel(record: Derived) -> int:
+    return record.channel.code if isinstance(record, SilenceEvent | ActivityWindow) else 0

@@ -1,0 +1,122 @@
+"""What the rows of a poll say about their audio: how many samples, of which sides, and whether we can decode them."""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio.frames import Frames
+from schemas.symbols import Channel, Channels, Codec, FrameKind
+
+BLOCKS_PER_S: Final = 50
+"""Blocks of 20 ms. Their edges are the multiples of rate / 50, rounded up where that is no whole number."""
+
+MAX_POSITION: Final = 1 << 42
+"""Positions from here on are no positions: 17 years at 8 kHz."""
+_MIN_RATE_HZ, _MAX_RATE_HZ = 1_000, 768_000
+_MAX_SAMPLES: Final = 1 << 32
+
+SIDES_OF: Final = {
+    Channels.UNKNOWN.code: (Channel.UNKNOWN,),
+    Channels.EXTERNAL.code: (Channel.EXTERNAL,),
+    Channels.INTERNAL.code: (Channel.INTERNAL,),
+    Channels.EXTERNAL_INTERNAL.code: (Channel.EXTERNAL, Channel.INTERNAL),
+    Channels.MIXED.code: (Channel.MIXED,),
+    Channels.BOT.code: (Channel.BOT,),
+}
+"""Layout → its channels, in the order of the state's rows and of the outputs."""
+
+SWAPPED: Final = Channels.INTERNAL_EXTERNAL.code
+_STEREO: Final = Channels.EXTERNAL_INTERNAL.code
+_AUDIO: Final = FrameKind.AUDIO.code
+_SAMPLE_BYTES: Final = np.zeros(256, np.int64)
+_SAMPLE_BYTES[[Codec.PCMU.code, Codec.PCMA.code]] = 1
+_SAMPLE_BYTES[[Codec.L16_LE.code, Codec.L16_BE.code]] = 2
+_CHANNELS: Final = np.ones(256, np.int64)
+_CHANNELS[[SWAPPED, _STEREO]] = 2
+_USED: Final = np.zeros(256, np.bool_)
+_USED[
+    [
+        kind.code
+        for kind in (
+            FrameKind.AUDIO,
+            FrameKind.PAUSED,
+            FrameKind.RESUMED,
+            FrameKind.DISCARDED,
+            FrameKind.GAP,
+            FrameKind.CLOSED,
+        )
+    ]
+] = True
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Audio and marks of a poll, by session and in each session in their order.
+
+    `row` is the row in the poll, `mark` False on audio. Audio has `samples` samples per channel from `position` on (-1
+    on marks), `sample_bytes` bytes for each of them (all channels; 0: content unknown), and `media`, one number for its
+    rate, channels and whether it can be decoded.
+    """
+
+    row: Numbers
+    slot: Numbers
+    mark: NDArray[np.bool_]
+    media: Numbers
+    position: Numbers
+    samples: Numbers
+    sample_bytes: Numbers
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, chosen: NDArray[np.bool_]) -> "Rows":
+        """Return the rows where `chosen` is True."""
+        return Rows(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def firsts(self) -> NDArray[np.bool_]:
+        """Return True where a session begins."""
+        first = np.ones(len(self.slot), np.bool_)
+        np.not_equal(self.slot[1:], self.slot[:-1], out=first[1:])
+        return first
+
+
+def rows_of(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Rows:
+    """Return the accepted rows that tell something about the timeline. Audio that has no place on it is left out."""
+    audio = frames.kind == _AUDIO
+    placeable = (frames.sample_rate_hz >= _MIN_RATE_HZ) & (frames.sample_rate_hz <= _MAX_RATE_HZ)
+    placeable &= frames.position_samples < MAX_POSITION
+    row = np.flatnonzero(accepted & _USED[frames.kind] & (placeable | ~audio))
+    row = row[np.argsort(slots[row], kind="stable")]
+    channels = frames.channels[row]
+    sample_bytes = _SAMPLE_BYTES[frames.codec[row]] * _CHANNELS[channels] * (channels != Channels.UNKNOWN.code)
+    decoded = frames.payload_bytes[row] // np.maximum(sample_bytes, 1)
+    stated = np.clip(frames.duration_samples[row], 0, _MAX_SAMPLES)
+    layout = np.where(channels == SWAPPED, _STEREO, channels).astype(np.int64)
+    return Rows(
+        row=row,
+        slot=slots[row],
+        mark=~audio[row],
+        media=media(frames.sample_rate_hz[row], layout, (sample_bytes > 0).astype(np.int64)),
+        position=np.where(audio[row], frames.position_samples[row], -1),
+        samples=np.where(audio[row], np.where(sample_bytes > 0, decoded, stated), 0),
+        sample_bytes=sample_bytes,
+    )
+
+
+def media(rate_hz: Numbers, layout: Numbers, analysed: Numbers) -> Numbers:
+    """Return rate, layout and decodability as one number."""
+    return rate_hz << 8 | layout << 1 | analysed
+
+
+def parts_of(number: int) -> tuple[int, int, int]:
+    """Return (rate, layout, analysed) of a number of `media`."""
+    return number >> 8, number >> 1 & 0x7F, number & 1
+
+
+def block_start(block: int, rate_hz: int) -> int:
+    """Return the first position of a block."""
+    return -(-block * rate_hz // BLOCKS_PER_S)

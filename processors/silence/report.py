@@ -1,0 +1,75 @@
+"""Emits what was found in a session."""
+
+from collections.abc import Callable, Sequence
+
+from processors.silence import state as columns
+from processors.silence.facts import About, Stretch
+from processors.silence.media import Numbers
+from processors.silence.spans import Span
+from processors.silence.state import SilenceState
+from schemas.records import Derived
+from schemas.symbols import ActivityKind
+
+EXPIRED = -1
+"""The row of what no row of the poll caused."""
+
+
+class Report:
+    """Writes records of one poll. Within a row they come in the order of the calls."""
+
+    def __init__(
+        self,
+        state: SilenceState,
+        settings_hash: str,
+        detector: str,
+        emit: Callable[[int, Derived], None],
+        captured_at_us: Numbers | None,
+    ) -> None:
+        """`captured_at_us` has a number per row; None where no row causes anything."""
+        self._detector = detector
+        self._state = state
+        self._settings_hash = settings_hash
+        self._emit = emit
+        self._captured_at_us = captured_at_us
+
+    def spans(self, slot: int, spans: Sequence[Span], rows: Sequence[int]) -> None:
+        """Emit spans; `rows` has the row of each block."""
+        about = self._about(slot)
+        for span in spans:
+            row = rows[span.block]
+            self._emit(row, about.event(span, self._captured(row), self._detector))
+
+    def window(
+        self, slot: int, row: int, extent: tuple[int, int], counts: Sequence[int], levels: Sequence[Sequence[int]]
+    ) -> None:
+        """Emit one window of every channel."""
+        stretch = Stretch(ActivityKind.WINDOW, extent[0], extent[1], counts, levels)
+        for record in self._about(slot).windows(stretch, self._captured(row)):
+            self._emit(row, record)
+
+    def totals(self, slot: int, row: int) -> None:
+        """Emit the session's totals of every channel."""
+        session, channel = self._state.session[slot], self._state.channel[slot]
+        stretch = Stretch(
+            ActivityKind.TOTAL,
+            int(session[columns.BEGIN]),
+            int(session[columns.HEAD]),
+            session[columns.TOTAL].tolist(),
+            channel[:, columns.CHANNEL_TOTAL].tolist(),
+            int(session[columns.OVER_TOTAL]),
+            int(session[columns.DEAD_TOTAL]),
+            tuple(channel[:, columns.LONGEST].tolist()),
+        )
+        for record in self._about(slot).windows(stretch, self._captured(row)):
+            self._emit(row, record)
+
+    def _about(self, slot: int) -> About:
+        table, abouts = self._state.table, self._state.abouts
+        found = abouts.get(slot)
+        if found is None or found.info is not table.infos[slot] or found.partial != table.partial[slot]:
+            row = self._state.session[slot].tolist()
+            found = abouts[slot] = About(table, slot, row, self._settings_hash)
+        return found
+
+    def _captured(self, row: int) -> int:
+        return -1 if self._captured_at_us is None else int(self._captured_at_us[row])

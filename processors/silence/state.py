@@ -1,0 +1,118 @@
+"""What the silence processor remembers of each session: one row of integers per session and per channel.
+
+Rows are indexed by the slots of `SessionTable`. A row of zeros is a session without audio. Positions are samples.
+Snapshots hold each column in the narrowest integer that fits all its values, so that a call takes some hundred bytes.
+"""
+
+import struct
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio.session import SessionTable
+from runtime.errors import StateCorrupted
+
+SIDES: Final = 2
+"""Channels per session: row 0 is the external or only one, row 1 the internal one."""
+
+# Columns of a session. RATE 0: no audio yet. HEAD: behind the last sample. BLOCK: start of the unfinished block, HEAD
+# where there is none. PAUSED 1: no audio is expected. DEAD and OVER: 0 none, 1 under way, 2 announced, 3 alarmed.
+RATE, LAYOUT, SOURCE, ANALYSED, HEAD, BEGIN, BLOCK, ANCHOR_US, PAUSED = range(9)
+DEAD, DEAD_START, OVER, OVER_START, DEAD_TOTAL, OVER_TOTAL = range(9, 15)
+# Numbers of the current window, then the same of the whole session. FIRST and LAST are sequence + 1.
+AUDIO, HEARD, MISSING, PAUSE, FRAMES, BYTES, FIRST, LAST = range(8)
+COUNTS: Final = 8
+WINDOW: Final = slice(15, 23)
+TOTAL: Final = slice(23, 31)
+SESSION_COLUMNS: Final = 31
+
+# Columns of a channel. CARRY: sum of squares of the unfinished block. MEMORY: the detector's. HEARD_SUM: sum of squares
+# since the spans began. CONFIRMED and RUN: 0 nothing, 1 silence, 2 speech.
+CARRY, MEMORY, HEARD_SUM, CONFIRMED, CONFIRMED_START, CONFIRMED_SUM, RUN, RUN_START, RUN_SUM, LONGEST = range(10)
+SQUARES, PEAK, CLIPPED, SIGNAL, SPEECH, SILENCE = range(6)
+LEVELS: Final = 6
+CHANNEL_WINDOW: Final = slice(10, 16)
+CHANNEL_TOTAL: Final = slice(16, 22)
+CHANNEL_COLUMNS: Final = 22
+
+_WIDTHS: Final = ("<i1", "<i2", "<i4", "<i8")
+_HEAD: Final = struct.Struct("<II")
+
+
+class SilenceState:
+    """The state of one partition."""
+
+    def __init__(self, table: SessionTable | None = None) -> None:
+        self.table = SessionTable() if table is None else table
+        self.abouts: dict[int, Any] = {}
+        """What is made of the table once for all records of a session; no part of the snapshot."""
+        self.session: NDArray[np.int64] = np.zeros((0, SESSION_COLUMNS), np.int64)
+        self.channel: NDArray[np.int64] = np.zeros((0, SIDES, CHANNEL_COLUMNS), np.int64)
+        self.fit()
+
+    def fit(self) -> None:
+        """Give every slot of the table its rows."""
+        missing = self.table.capacity - len(self.session)
+        if missing > 0:
+            more = max(missing, 16, len(self.session))
+            self.session = np.concatenate((self.session, np.zeros((more, SESSION_COLUMNS), np.int64)))
+            self.channel = np.concatenate((self.channel, np.zeros((more, SIDES, CHANNEL_COLUMNS), np.int64)))
+
+    def clear(self, slot: int) -> None:
+        """Forget a session's audio."""
+        self.abouts.pop(slot, None)
+        self.session[slot] = 0
+        self.channel[slot] = 0
+
+    def snapshot(self) -> bytes:
+        """Return canonical bytes: equal states give equal bytes, whatever slots they use."""
+        self.fit()
+        table = self.table.snapshot()
+        order = self.table.in_order()
+        columns = np.concatenate(
+            (self.session[order].T, self.channel[order].reshape(len(order), SIDES * CHANNEL_COLUMNS).T)
+        )
+        return b"".join((_HEAD.pack(len(table), len(order)), table, _packed(columns)))
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> "SilenceState":
+        """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
+        try:
+            length, count = _HEAD.unpack_from(snapshot)
+            state = cls(SessionTable.restore(snapshot[_HEAD.size : _HEAD.size + length]))
+            columns = _unpacked(snapshot[_HEAD.size + length :], count)
+        except Exception as error:  # damaged bytes make the readers raise many kinds
+            message = f"the silence state cannot be read: {type(error).__name__}"
+            raise StateCorrupted(message) from error
+        order = state.table.in_order()
+        if len(order) != count:
+            message = f"the silence state has rows for {count} sessions, but {len(order)} sessions"
+            raise StateCorrupted(message)
+        state.session[order] = columns[:SESSION_COLUMNS].T
+        state.channel[order] = columns[SESSION_COLUMNS:].T.reshape(count, SIDES, CHANNEL_COLUMNS)
+        return state
+
+
+def _packed(columns: NDArray[np.int64]) -> bytes:
+    if columns.shape[1] == 0:
+        return b""
+    magnitude = np.maximum(columns, ~columns).max(axis=1)
+    codes = np.searchsorted(np.array((0x7F, 0x7FFF, 0x7FFFFFFF)), magnitude)
+    body = [column.astype(_WIDTHS[code]).tobytes() for column, code in zip(columns, codes.tolist(), strict=True)]
+    return b"".join((bytes(codes.tolist()), *body))
+
+
+def _unpacked(content: bytes, count: int) -> NDArray[np.int64]:
+    total = SESSION_COLUMNS + SIDES * CHANNEL_COLUMNS
+    columns = np.zeros((total, count), np.int64)
+    if count == 0:
+        return columns
+    at = total
+    for index, code in enumerate(content[:total]):
+        columns[index] = np.frombuffer(content, _WIDTHS[code], count, at)
+        at += count << code
+    if at != len(content):
+        message = f"{len(content)} bytes instead of {at}"
+        raise ValueError(message)
+    return columns

@@ -1,0 +1,40 @@
+"""What shapes the outputs, as the pure modules take it. Its documented form is `SilenceSettings`."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cache
+
+from processors.silence.spans import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Levels in dBFS, lengths in ms, and the digest of them."""
+
+    on_dbfs: float = -40.0
+    off_dbfs: float = -43.0
+    min_speech_ms: int = 100
+    min_silence_ms: int = 260
+    dead_air_min_ms: int = 2_000
+    dead_air_alarm_ms: int = 8_000
+    overtalk_min_ms: int = 200
+    settings_hash: str = ""
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the settings, without the digest."""
+        return tuple(field.name for field in dataclasses.fields(cls) if field.name != "settings_hash")
+
+
+@cache
+def limits(tuning: Tuning, rate_hz: int) -> Limits:
+    """Return the minimum lengths in samples at this rate."""
+
+    def samples(length_ms: int) -> int:
+        return -(-length_ms * rate_hz // 1000)
+
+    return Limits(
+        run=(0, samples(tuning.min_silence_ms), samples(tuning.min_speech_ms)),
+        dead_air=(samples(tuning.dead_air_min_ms), samples(tuning.dead_air_alarm_ms)),
+        overtalk=samples(tuning.overtalk_min_ms),
+    )
