@@ -38,7 +38,8 @@ def test_linear_audio_is_what_the_standard_library_reads():
 
 
 @pytest.mark.parametrize(
-    ("codec", "silence"), [(Codec.PCMU, b"\xff"), (Codec.PCMA, b"\xd5"), (Codec.L16_LE, b"\0\0"), (Codec.L16_BE, b"\0\0")]
+    ("codec", "silence"),
+    [(Codec.PCMU, b"\xff"), (Codec.PCMA, b"\xd5"), (Codec.L16_LE, b"\0\0"), (Codec.L16_BE, b"\0\0")],
 )
 def test_silence_is_the_codecs_zero(codec, silence):
     assert WavFormat(codec, Channels.EXTERNAL, 8000).silence(3) == 3 * silence

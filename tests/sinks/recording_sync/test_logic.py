@@ -115,9 +115,7 @@ async def test_a_late_frame_fills_its_hole(log, tmp_path):
     call = Call(log).open().audio(2)
     call.position += SAMPLES
     call.audio(2)
-    call.put(
-        FrameKind.AUDIO, payload=sound(99), position_samples=2 * SAMPLES, duration_samples=SAMPLES, late=True
-    )
+    call.put(FrameKind.AUDIO, payload=sound(99), position_samples=2 * SAMPLES, duration_samples=SAMPLES, late=True)
     call.close()
     call.truth[4 * SAMPLES : 6 * SAMPLES] = sound(99)
     desk = await record(tmp_path, log)
