@@ -175,6 +175,4 @@ class FrameTable:
                 if self.ok[row]:
                     self.errors[row] = f"{name} is not a whole number" if name != "captured_at_s" else f"{name} is bad"
             self.ok[bad] = False
-            if name == "sequence":
-                self.identified[bad] = False
             column[bad] = -1.0
