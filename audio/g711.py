@@ -26,8 +26,8 @@ def _pcma() -> NDArray[np.int16]:
     return table
 
 
-def _squares(table: NDArray[np.int16]) -> NDArray[np.int32]:
-    return np.square(table.astype(np.int32))
+def _squares(table: NDArray[np.int16]) -> NDArray[np.int64]:
+    return np.square(table.astype(np.int64))
 
 
 PCMU: Final = _pcmu()

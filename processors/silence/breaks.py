@@ -6,6 +6,7 @@ Windows without audio: when the timeline moves on without audio, every second it
 EMPTY_WINDOWS whole empty seconds; what is beyond them gets one window for all.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from processors.silence import state as columns
 from processors.silence.detector import Blocks, Detector
 from processors.silence.media import BLOCKS_PER_S, MAX_POSITION, SIDES_OF, block_start, parts_of
 from processors.silence.report import Report
-from processors.silence.spans import Change, SpanMachine
+from processors.silence.spans import Change, Limits, SpanMachine
 from processors.silence.state import SilenceState
 from processors.silence.tuning import Tuning, limits
 from schemas.symbols import Channels, EndedBy, FrameKind, Reason
@@ -28,19 +29,10 @@ _SIDED: Final = (Channels.EXTERNAL_INTERNAL.code, Channels.MIXED.code)
 """Layouts that hold all sides of the call."""
 
 
-def machine_of(state: SilenceState, tuning: Tuning, slot: int) -> SpanMachine:
-    """Load the span machine of a session."""
-    session = state.session[slot].tolist()
+def machine_of(limit: Limits, session: Sequence[int], channel: Sequence[Sequence[int]]) -> SpanMachine:
+    """Load the span machine of a session from its rows."""
     layout = session[columns.LAYOUT]
-    sides = state.channel[slot, : len(SIDES_OF[layout])].tolist()
-    return SpanMachine(limits(tuning, session[columns.RATE]), session, sides, both=layout in _SIDED)
-
-
-def store(state: SilenceState, slot: int, machine: SpanMachine) -> None:
-    """Put a span machine back into the session's rows."""
-    rows = machine.rows()
-    state.channel[slot, : len(rows), columns.CONFIRMED : columns.LONGEST + 1] = rows
-    state.session[slot, columns.DEAD : columns.OVER_TOTAL + 1] = machine.joint_row()
+    return SpanMachine(limit, session, channel[: len(SIDES_OF[layout])], both=layout in _SIDED)
 
 
 class Breaks:
@@ -132,7 +124,7 @@ class Breaks:
     def _interrupt(self, slot: int, row: int, ended_by: EndedBy) -> None:
         """End all spans where the audio stops. A started block counts if at least half of it arrived."""
         session, channel = self._state.session[slot], self._state.channel[slot]
-        machine = machine_of(self._state, self._tuning, slot)
+        machine = machine_of(limits(self._tuning, int(session[columns.RATE])), session.tolist(), channel.tolist())
         start, head, rate_hz = (int(session[column]) for column in (columns.BLOCK, columns.HEAD, columns.RATE))
         block = start * BLOCKS_PER_S // rate_hz
         full = block_start(block + 1, rate_hz) - block_start(block, rate_hz)
@@ -141,13 +133,14 @@ class Breaks:
             start = head
         machine.end(start, channel[:, columns.HEARD_SUM].tolist(), ended_by)
         self._report.spans(slot, machine.spans, [row])
-        store(self._state, slot, machine)
+        channel[:, columns.CONFIRMED : columns.LONGEST + 1] = machine.rows()
+        session[columns.DEAD : columns.OVER_TOTAL + 1] = machine.joint_row()
         channel[:, [columns.CARRY, columns.MEMORY, columns.HEARD_SUM]] = 0
         session[columns.BLOCK] = head
 
     def _last_block(self, slot: int, machine: SpanMachine, start: int, head: int) -> None:
         channel = self._state.channel[slot]
-        sides = len(machine.rows())
+        sides = machine.sides
         sums = channel[:sides, columns.CARRY]
         blocks = Blocks(
             sums=sums,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from audio import g711
@@ -20,7 +21,7 @@ from schemas.symbols import Channels, Codec
 _STEREO: Final = (Channels.EXTERNAL_INTERNAL.code, SWAPPED)
 _L16_CLIP: Final = 32_767**2
 _CHUNK_SAMPLES: Final = 16_384
-_Squares = Callable[[NDArray[np.generic], NDArray[np.int32], NDArray[np.intp]], None]
+_Squares = Callable[[NDArray[np.generic], NDArray[np.int64], NDArray[np.intp]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class _Coding:
     silence: int
 
 
-def _by_table(table: NDArray[np.int32]) -> _Squares:
-    def squares(samples: NDArray[np.generic], out: NDArray[np.int32], index: NDArray[np.intp]) -> None:
+def _by_table(table: NDArray[np.int64]) -> _Squares:
+    def squares(samples: NDArray[np.generic], out: NDArray[np.int64], index: NDArray[np.intp]) -> None:
         index[:] = samples
         # every byte is in the table: "clip" only spares numpy a check and a copy
         np.take(table, index, out=out, mode="clip")
@@ -61,7 +62,7 @@ def _by_table(table: NDArray[np.int32]) -> _Squares:
     return squares
 
 
-def _linear(samples: NDArray[np.generic], out: NDArray[np.int32], index: NDArray[np.intp]) -> None:  # noqa: ARG001
+def _linear(samples: NDArray[np.generic], out: NDArray[np.int64], index: NDArray[np.intp]) -> None:  # noqa: ARG001
     out[:] = samples
     np.square(out, out=out)
 
@@ -116,7 +117,7 @@ def _measure(samples: NDArray[np.generic], lengths: Numbers, how: _Coding) -> tu
     starts = ends - lengths
     sums, tips, clips = (np.zeros(len(lengths), np.int64) for _ in range(3))
     room = _CHUNK_SAMPLES + int(lengths.max())
-    squares, index = np.empty(room, np.int32), np.empty(room, np.intp)
+    squares, index = np.empty(room, np.int64), np.empty(room, np.intp)
     low = 0
     while low < len(lengths):
         base = int(starts[low])
@@ -124,8 +125,8 @@ def _measure(samples: NDArray[np.generic], lengths: Numbers, how: _Coding) -> tu
         size = int(ends[high - 1]) - base
         values, edges, part = squares[:size], starts[low:high] - base, slice(low, high)
         how.squares(samples[base : base + size], values, index[:size])
-        np.add.reduceat(values, edges, dtype=np.int64, out=sums[part])
-        tips[part] = np.maximum.reduceat(values, edges)
+        np.add.reduceat(values, edges, out=sums[part])
+        np.maximum.reduceat(values, edges, out=tips[part])
         if tips[part].max() >= how.clip:
             np.add.reduceat(values >= how.clip, edges, dtype=np.int64, out=clips[part])
         low = high
@@ -134,11 +135,20 @@ def _measure(samples: NDArray[np.generic], lengths: Numbers, how: _Coding) -> tu
 
 def _sides(buffer: NDArray[np.uint8], begin: Numbers, end: Numbers, code: int) -> dict[int, NDArray[np.generic]]:
     """Return the samples in these ranges of bytes, one after another, per side."""
-    view = buffer.data
-    joined = b"".join([view[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True)])
-    samples: NDArray[np.generic] = np.frombuffer(joined, _CODINGS[code >> 8].dtype)
+    samples: NDArray[np.generic] = _join(buffer, begin, end).view(_CODINGS[code >> 8].dtype)
     channels = code & 0xFF
     if channels not in _STEREO:
         return {0: samples}
     apart = np.ascontiguousarray(samples.reshape(-1, 2).T)
     return {0: apart[1], 1: apart[0]} if channels == SWAPPED else {0: apart[0], 1: apart[1]}
+
+
+def _join(buffer: NDArray[np.uint8], begin: Numbers, end: Numbers) -> NDArray[np.uint8]:
+    """Return the bytes of these ranges, one after another."""
+    length = int(end[0] - begin[0])
+    if (end - begin == length).all():
+        # every range of this length as a row of a view; picking rows copies each at once
+        rows = as_strided(buffer, (len(buffer) - length + 1, length), (1, 1), writeable=False)
+        return rows[begin].reshape(-1)
+    view = buffer.data
+    return np.frombuffer(b"".join([view[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True)]), np.uint8)

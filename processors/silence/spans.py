@@ -19,6 +19,7 @@ from schemas.symbols import EndedBy, SilenceEventKind
 ALL: Final = -1
 _SILENCE, _SPEECH = 1, 2
 _NEVER: Final = 1 << 62
+_UNUSED: Final = (0,) * 7
 _FINISHED = {_SILENCE: SilenceEventKind.SILENCE, _SPEECH: SilenceEventKind.SPEECH}
 _STARTED = {_SILENCE: SilenceEventKind.SILENCE_STARTED, _SPEECH: SilenceEventKind.SPEECH_STARTED}
 _ENDED_BY = {_SILENCE: EndedBy.SILENCE, _SPEECH: EndedBy.SPEECH}
@@ -179,9 +180,15 @@ class SpanMachine:
         for joint in self._joints:
             joint.finish(0, position, ended_by, self.spans)
 
+    @property
+    def sides(self) -> int:
+        """Number of channels in use."""
+        return len(self._sides)
+
     def rows(self) -> list[tuple[int, ...]]:
-        """Return the columns CONFIRMED to LONGEST of each side."""
-        return [side.values() for side in self._sides]
+        """Return the columns CONFIRMED to LONGEST of each of the state's rows."""
+        rows = [side.values() for side in self._sides]
+        return rows if len(rows) == columns.SIDES else [*rows, _UNUSED]
 
     def joint_row(self) -> tuple[int, ...]:
         """Return the session's columns DEAD to OVER_TOTAL."""

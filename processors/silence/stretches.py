@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from audio.frames import Frames
 from processors.silence import state as columns
-from processors.silence.breaks import machine_of, store
+from processors.silence.breaks import machine_of
 from processors.silence.detector import Blocks, Detector
 from processors.silence.media import BLOCKS_PER_S, SIDES_OF, Numbers, Rows
 from processors.silence.pieces import Pieces, pieces_of
@@ -222,14 +222,22 @@ class Stretches:
         busy = busy_slot[units.slot[opening]]
         ends, starts, rows = units.end.tolist(), units.start.tolist(), units.row.tolist()
         take = [_taker(runs, side) for side in range(SIDES)]
-        for low, high in zip(bounds[:-1][busy].tolist(), bounds[1:][busy].tolist(), strict=True):
-            slot = int(units.slot[low])
-            machine = machine_of(self._state, self._tuning, slot)
-            own = [take[side](low, high) for side in range(len(machine.rows()))]
-            machine.feed(ends[low:high], starts[low:high], own)
-            store(self._state, slot, machine)
+        session, channel = self._state.session, self._state.channel
+        slots = units.slot[opening[busy]]
+        loaded = zip(slots.tolist(), session[slots].tolist(), channel[slots].tolist(), strict=True)
+        sides, joints = [], []
+        for (slot, row, own), low, high in zip(
+            loaded, bounds[:-1][busy].tolist(), bounds[1:][busy].tolist(), strict=True
+        ):
+            machine = machine_of(limits(self._tuning, row[columns.RATE]), row, own)
+            changes = [take[side](low, high) for side in range(machine.sides)]
+            machine.feed(ends[low:high], starts[low:high], changes)
+            sides.append(machine.rows())
+            joints.append(machine.joint_row())
             if machine.spans:
                 self._report.spans(slot, machine.spans, rows[low:high])
+        channel[slots, :, columns.CONFIRMED : columns.LONGEST + 1] = sides
+        session[slots, columns.DEAD : columns.OVER_TOTAL + 1] = joints
 
     def _windows(self, frames: Frames, rows: Rows, pieces: Pieces, spoken: Numbers) -> None:
         """Add the pieces to the windows of their seconds; emit the windows that are complete."""
@@ -262,11 +270,12 @@ class Stretches:
         keep = (closing & ~complete)[closing]
         state.session[slot[closing], columns.WINDOW] = counts[closing] * keep[:, None]
         state.channel[slot[closing], :, columns.CHANNEL_WINDOW] = levels[closing] * keep[:, None, None]
-        for group in np.flatnonzero(complete).tolist():
-            row = int(rows.row[pieces.of[last[group]]])
-            base, step = int(second[group]), int(rate_hz[group])
-            extent = (base * step, (base + 1) * step)
-            self._report.window(int(slot[group]), row, extent, counts[group].tolist(), levels[group].tolist())
+        done = np.flatnonzero(complete)
+        starts, ends = (second * rate_hz)[done].tolist(), ((second + 1) * rate_hz)[done].tolist()
+        row = rows.row[pieces.of[last[done]]].tolist()
+        found = (slot[done].tolist(), row, zip(starts, ends, strict=True), counts[done].tolist(), levels[done].tolist())
+        for window in zip(*found, strict=True):
+            self._report.window(*window)
 
     def _totals(self, slot: Numbers, begin: Numbers, counts: Numbers, levels: Numbers) -> None:
         """Add what this poll brought to the totals of its sessions."""
