@@ -15,7 +15,7 @@ Entry = TypeVar("Entry")
 
 
 class SourcePartition(NamedTuple):
-    """One input partition. `topic` is the catalogue name, without prefix."""
+    """One input partition. `topic` is the catalogue name."""
 
     topic: str
     partition: int

@@ -1,4 +1,8 @@
-"""Kafka as a sink's feed: group membership or all partitions, dead letters, and offsets for tools that show lag."""
+"""Kafka as a sink's feed: group membership or all partitions, dead letters, and offsets for tools that show lag.
+
+Like every component a sink reads the topics as they are named, and writes under the topic prefix: its dead letters and
+its group are a replay's own.
+"""
 
 import asyncio
 import hashlib
@@ -63,15 +67,15 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
         self._host = host
         self._group = group
         self._options = options
-        self._prefix = kafka.topic_prefix
-        self._dead_letters = f"{self._prefix}{dead_letters(group).name}"
+        self._client_id = f"{kafka.topic_prefix}{group}"
+        self._dead_letters = f"{kafka.topic_prefix}{dead_letters(group).name}"
         self._paused: set[TopicPartition] = set()
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> bool:
         """Connect. Raises `Unavailable` while a broker or a topic is absent; then it may be called again."""
-        names = [f"{self._prefix}{topic}" for topic in self._options.topics]
+        names = list(self._options.topics)
         counts = await partition_counts(self._kafka, [*names, self._dead_letters], self._client_id)
         missing = sorted({*names, self._dead_letters} - set(counts))
         if missing:
@@ -96,10 +100,6 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
         for client in (self._consumer, self._producer):
             if client is not None:
                 await stop_quietly(client)
-
-    @property
-    def _client_id(self) -> str:
-        return f"{self._prefix}{self._group}"
 
     # --- group membership ----------------------------------------------------------------------------------------
 
@@ -204,11 +204,13 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
         assignment = self._running.assignment()
         return [tp for tp in map(self._target, partitions) if tp in assignment]
 
-    def _source(self, tp: TopicPartition) -> SourcePartition:
-        return SourcePartition(tp.topic.removeprefix(self._prefix), tp.partition)
+    @staticmethod
+    def _source(tp: TopicPartition) -> SourcePartition:
+        return SourcePartition(tp.topic, tp.partition)
 
-    def _target(self, partition: SourcePartition) -> TopicPartition:
-        return TopicPartition(f"{self._prefix}{partition.topic}", partition.partition)
+    @staticmethod
+    def _target(partition: SourcePartition) -> TopicPartition:
+        return TopicPartition(partition.topic, partition.partition)
 
 
 def _kept(topic: str, value: bytes | None) -> bytes | None:

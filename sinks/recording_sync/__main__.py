@@ -10,8 +10,8 @@ from sinks.recording_sync.objects import Objects
 from sinks.recording_sync.writer import RecordingSink
 
 
-async def start(service: Service[RecordingSyncSettings]) -> None:
-    """Record until the service stops."""
+async def start(service: Service[RecordingSyncSettings], topic: str = AUDIO.name) -> None:
+    """Record a topic until the service stops."""
     settings = service.settings
     announcer = Announcer(settings.kafka, service.store, f"{service.name}-events")
     sink = RecordingSink(
@@ -23,7 +23,7 @@ async def start(service: Service[RecordingSyncSettings]) -> None:
         most_open_files=settings.most_open_files,
     )
     options = SinkOptions(
-        topics=(AUDIO.name,),
+        topics=(topic,),
         membership=Membership.GROUP,
         interval_s=settings.write_interval_s,
         waiting_bytes=settings.waiting_bytes,
