@@ -22,6 +22,8 @@ from schemas.records import AudioFrame, SessionInfo
 from schemas.symbols import FrameKind
 from schemas.versions import newest
 
+__all__ = ["SESSION_BYTES", "FrameEncoder", "Frames", "decode", "unknown_ids", "varint"]
+
 _AUDIO, _TICK = FrameKind.AUDIO.code, FrameKind.TICK.code
 _WITH_INFO = (FrameKind.OPENED.code, FrameKind.INFO.code)
 
