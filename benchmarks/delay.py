@@ -66,7 +66,7 @@ async def main(count: int, seconds: float) -> None:
     calls = Calls(count, FRAME_MS)
     delays_ms: list[float] = []
     with tempfile.TemporaryDirectory(prefix="callstream-bench-") as folder:
-        async with broker() as kafka, HttpClient("admin", timeout_s=2.0) as http:
+        async with broker() as kafka, HttpClient("admin", timeout_s=2.0, any_status=True) as http:
             silence = ServiceProcess(
                 module="processors.silence",
                 variables={"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers},

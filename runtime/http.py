@@ -68,14 +68,18 @@ class HttpClient:
         credentials: tuple[str, str] | None = None,
         cafile: str | None = None,
         clock: Clock | None = None,
+        any_status: bool = False,
     ) -> None:
         """Prepare a pool. `timeout_s` bounds a whole request; `credentials` are user and password of basic auth.
+
+        With `any_status` an answer of 429 or 5xx is an answer like any other: it says what is wrong.
 
         Raises `ConfigError` when `cafile` cannot be used.
         """
         self._peer = peer
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
+        self._any_status = any_status
         try:
             context = ssl.create_default_context(cafile=cafile)
         except OSError as error:
@@ -139,7 +143,8 @@ class HttpClient:
         finally:
             HTTP_REQUESTS.labels(self._peer, outcome).inc()
             HTTP_SECONDS.labels(self._peer).observe(self._clock.monotonic_s() - started_s)
-        self._refuse_overload(answer.status_code, answer.headers.get("retry-after"))
+        if not self._any_status:
+            self._refuse_overload(answer.status_code, answer.headers.get("retry-after"))
         return Response(
             answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
         )

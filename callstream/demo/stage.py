@@ -102,7 +102,7 @@ class Stage:
             )
             process.start()
             self.services.append(process)
-        async with HttpClient("admin", timeout_s=2.0) as http, asyncio.TaskGroup() as group:
+        async with HttpClient("admin", timeout_s=2.0, any_status=True) as http, asyncio.TaskGroup() as group:
             for service in self.services:
                 group.create_task(service.until_ready(http, _READY_BUDGET_S))
 
