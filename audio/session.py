@@ -10,16 +10,16 @@ are reused; nothing that is written may depend on their order.
 """
 
 import io
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import Any
 
 import numpy as np
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from numpy.typing import NDArray
 
-from audio.frames import Frames
+from audio.frames import SESSION_BYTES, Frames
 from schemas.codec import as_datum, from_datum
 from schemas.records import SessionInfo
 from schemas.symbols import FrameKind, Reason
@@ -71,6 +71,7 @@ class SessionTable:
     def __init__(self) -> None:
         self._slot_of: dict[bytes, int] = {}
         self._free: list[int] = []
+        self._texts: dict[int, tuple[str, SessionInfo | None, bytes]] = {}
         self.ids: list[bytes] = []
         self.conversations: list[str] = []
         self.infos: list[SessionInfo | None] = []
@@ -246,69 +247,70 @@ class SessionTable:
 
     def snapshot(self) -> bytes:
         """Return the table as canonical bytes: equal tables give equal bytes, whatever slots they use."""
-        out = io.BytesIO()
-        entries = [
-            {
-                "session_id": self.ids[slot],
-                "conversation_id": self.conversations[slot],
-                "last": int(self.last[slot]),
-                "closed": int(self.closed[slot]),
-                "touched_ms": int(self.touched_ms[slot]),
-                "partial": bool(self.partial[slot]),
-                "info": _datum(self.infos[slot]),
-            }
-            for slot in self.in_order()
-        ]
-        schemaless_writer(out, _SNAPSHOT, {"sessions": entries})
-        return out.getvalue()
+        order = self.in_order()
+        texts = [self._text(slot) for slot in order]
+        return b"".join(
+            (
+                _COUNT.pack(len(order)),
+                b"".join([self.ids[slot] for slot in order]),
+                self.last[order].astype("<i8").tobytes(),
+                self.touched_ms[order].astype("<i8").tobytes(),
+                self.closed[order].astype("<i2").tobytes(),
+                self.partial[order].astype("<u1").tobytes(),
+                np.fromiter(map(len, texts), "<u4", len(texts)).tobytes(),
+                *texts,
+            )
+        )
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "SessionTable":
-        """Return the table a snapshot was taken of."""
+        """Return the table a snapshot was taken of. Other bytes raise what struct, numpy and fastavro raise."""
         table = cls()
-        datum = schemaless_reader(io.BytesIO(snapshot), _SNAPSHOT, None)
-        if not isinstance(datum, dict):  # pragma: no cover - the schema is a record
-            message = "not a snapshot of sessions"
-            raise TypeError(message)
-        for entry in datum["sessions"]:
-            slot = table._open(entry["session_id"], entry["conversation_id"])
-            table.last[slot] = entry["last"]
-            table.closed[slot] = entry["closed"]
-            table.touched_ms[slot] = entry["touched_ms"]
-            table.partial[slot] = entry["partial"]
-            info = entry["info"]
+        (count,) = _COUNT.unpack_from(snapshot)
+        at = _COUNT.size
+        columns = []
+        for dtype in (f"V{SESSION_BYTES}", "<i8", "<i8", "<i2", "<u1", "<u4"):
+            columns.append(np.frombuffer(snapshot, dtype, count, at))
+            at += columns[-1].nbytes
+        ids, last, touched_ms, closed, partial, lengths = columns
+        for session, length in zip(ids.tolist(), lengths.tolist(), strict=True):
+            text = snapshot[at : at + length]
+            datum = schemaless_reader(io.BytesIO(text), _TEXT, None)
+            if not isinstance(datum, dict):  # pragma: no cover - the schema is a record
+                message = "not a snapshot of sessions"
+                raise TypeError(message)
+            slot = table._open(session, datum["conversation_id"])
+            info = datum["info"]
             table.infos[slot] = None if info is None else from_datum(SessionInfo, info)
+            at += length
+        if at != len(snapshot):
+            message = f"{len(snapshot)} bytes instead of {at}"
+            raise ValueError(message)
+        table.last[:count], table.touched_ms[:count] = last, touched_ms
+        table.closed[:count], table.partial[:count] = closed, partial != 0
         return table
 
+    def _text(self, slot: int) -> bytes:
+        """Return conversation and info as bytes, made once for each info."""
+        conversation, info = self.conversations[slot], self.infos[slot]
+        known = self._texts.get(slot)
+        if known is not None and known[0] == conversation and known[1] is info:
+            return known[2]
+        out = io.BytesIO()
+        datum = None if info is None else as_datum(info)
+        schemaless_writer(out, _TEXT, {"conversation_id": conversation, "info": datum})
+        self._texts[slot] = (conversation, info, out.getvalue())
+        return out.getvalue()
 
-def _datum(info: SessionInfo | None) -> dict[str, Any] | None:
-    return None if info is None else as_datum(info)
 
-
-_SNAPSHOT = parse_schema(
+_COUNT = struct.Struct("<I")
+_TEXT = parse_schema(
     {
         "type": "record",
-        "name": "Sessions",
+        "name": "SessionText",
         "fields": [
-            {
-                "name": "sessions",
-                "type": {
-                    "type": "array",
-                    "items": {
-                        "type": "record",
-                        "name": "Session",
-                        "fields": [
-                            {"name": "session_id", "type": "bytes"},
-                            {"name": "conversation_id", "type": "string"},
-                            {"name": "last", "type": "long"},
-                            {"name": "closed", "type": "int"},
-                            {"name": "touched_ms", "type": "long"},
-                            {"name": "partial", "type": "boolean"},
-                            {"name": "info", "type": ["null", dict(newest("session_info").definition)]},
-                        ],
-                    },
-                },
-            }
+            {"name": "conversation_id", "type": "string"},
+            {"name": "info", "type": ["null", dict(newest("session_info").definition)]},
         ],
     }
 )

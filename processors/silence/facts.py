@@ -20,7 +20,7 @@ _HOST_FILLS_IN: Final = Origin(topic=AUDIO.name, partition=-1, offset=-1, index=
 _LEVELLED: Final = (SilenceEventKind.SPEECH, SilenceEventKind.SILENCE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stretch:
     """Positions [start, end) of a window or of the whole session, and what was counted in them.
 

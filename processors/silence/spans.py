@@ -37,7 +37,7 @@ class Limits:
     overtalk: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Span:
     """A span that began (`end` -1) or ended. `block` is the index of the block that made it certain.
 
