@@ -130,7 +130,7 @@ class Outlet:
         self._buffered_bytes = 0
         self._overflowing = False
         self._wake = asyncio.Event()
-        self._full = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._closing = False
         self._given_up = asyncio.Event()
         self._failure: Exception | None = None
@@ -183,6 +183,7 @@ class Outlet:
         """Let `run` end once everything is acknowledged, or when the budget is spent."""
         self._closing = True
         asyncio.get_running_loop().call_later(max(0.0, budget_s), self._give_up)
+        self._hurry.set()
         self._wake.set()
 
     async def run(self) -> None:
@@ -230,7 +231,6 @@ class Outlet:
             self._lanes[topic] = [_Lane(topic, partition) for partition in range(count)]
         while self._unplaced:
             self._place(self._unplaced.popleft())
-        self._wake.set()
 
     def _place(self, waiting: _Waiting) -> None:
         topic, key, _, partition = waiting.record
@@ -239,11 +239,12 @@ class Outlet:
         lane = self._lanes[topic][partition]
         lane.add(waiting)
         if lane.waiting_bytes >= self._max_batch_bytes:
-            self._full.set()
+            self._hurry.set()
 
     async def _pump(self, producer: Producer) -> None:
         """Send batches until closed. Raises `Unavailable` when the producer failed."""
         self._failure = None
+        self._wake.set()
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -258,11 +259,12 @@ class Outlet:
                 raise self._failure
 
     async def _linger(self) -> None:
-        """Let records gather."""
-        self._full.clear()
+        """Let records gather, unless a batch is full or the end is near."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._linger_s):
-                await self._full.wait()
+                await self._hurry.wait()
+        if not self._closing:
+            self._hurry.clear()
 
     async def _send(self, producer: Producer, lane: _Lane) -> None:
         batch = producer.create_batch()
@@ -303,4 +305,5 @@ class Outlet:
         ours = translate(error) if isinstance(error, Exception) else error
         # whatever broke the producer, the way on is the same: a new one, and from the first unacknowledged record
         self._failure = ours if isinstance(ours, Unavailable) else Unavailable(f"{type(ours).__name__}: {ours}")
+        self._hurry.set()
         self._wake.set()

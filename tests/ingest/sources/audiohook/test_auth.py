@@ -215,6 +215,5 @@ def test_a_key_file_holds_secrets_as_base64():
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}', '{"a b": ""}', '{"a": "*"}', '{"a===": ""}'])
 def test_a_key_file_that_cannot_be_meant_is_refused_without_quoting_it(text):
-    with pytest.raises(ValueError, match="holds|is no JSON") as caught:
+    with pytest.raises(ValueError, match=r"^(holds a secret|holds no key|is no JSON)"):
         auth.parse_keys(text)
-    assert "a" not in str(caught.value).split()[:1]

@@ -1,0 +1,28 @@
+from uuid import RFC_4122
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.identity import Lineage, uuid7
+
+
+@given(st.floats(0, 2**40), st.binary(min_size=10, max_size=10))
+def test_a_session_id_is_a_uuid_of_version_7_that_starts_with_its_time(wall_s, random):
+    drawn = uuid7(wall_s, random)
+    assert (drawn.version, drawn.variant) == (7, RFC_4122)
+    assert int.from_bytes(drawn.bytes[:6], "big") == int(wall_s * 1000) & 0xFFFF_FFFF_FFFF
+
+
+@given(st.binary(min_size=10, max_size=10), st.binary(min_size=10, max_size=10))
+def test_ids_differ_by_their_random_bits_and_sort_by_time(a, b):
+    kept = 2**74 - 1
+    same = int.from_bytes(a, "big") & kept == int.from_bytes(b, "big") & kept
+    assert (uuid7(1.7e9, a) == uuid7(1.7e9, b)) is same
+    assert uuid7(1.7e9, a) < uuid7(1.7e9 + 0.002, b)
+
+
+def test_a_key_becomes_the_session_id_it_got_and_the_oldest_are_forgotten():
+    lineage = Lineage(limit=2)
+    for key in "abc":
+        lineage.note(key, f"id-{key}")
+    assert [lineage.find(key) for key in ("a", "b", "c", None)] == ["a", "id-b", "id-c", None]
