@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from audio.frames import Frames, decode
+from audio.stream_time import StreamTime
 from runtime.deadletter import headers
 from runtime.errors import StateCorrupted
 from runtime.processor import Batch, Processor
@@ -20,9 +20,6 @@ from schemas.records import ChangelogEntry, Derived, Origin
 from schemas.topics import dead_letters, topic_of
 
 S = TypeVar("S")
-STEP_CAP_MS = 10_000
-"""Largest step of stream time: a longer hole between two records is our outage, not the caller's."""
-_SECOND_MS = 1000
 
 
 class InputRecord(Protocol):
@@ -90,8 +87,7 @@ class Task(Generic[S]):
         self._dead_letter_topic = dead_letters(processor.group).name
         if entry is None:
             self.position = start
-            self._max_timestamp_ms = -1
-            self._stream_time_ms = 0
+            self._time = StreamTime()
             self._expired_at_ms = 0
             self._state = processor.new_state()
         else:
@@ -99,8 +95,7 @@ class Task(Generic[S]):
                 message = f"state of version {entry.version}, but this release reads up to {processor.state_version}"
                 raise StateCorrupted(message)
             self.position = entry.position
-            self._max_timestamp_ms = entry.max_timestamp_ms
-            self._stream_time_ms = entry.stream_time_ms
+            self._time = StreamTime(entry.max_timestamp_ms, entry.stream_time_ms)
             self._expired_at_ms = entry.expired_at_ms
             self._state = processor.restore(entry.version, entry.state)
 
@@ -115,21 +110,18 @@ class Task(Generic[S]):
             if record.offset in dead:
                 frames.kill(row, dead[record.offset])
         keys = tuple(record.key for record in records)
-        running, stream = self._times(records)
-        cuts = self._cuts(running)
+        time = self._time.advance(np.fromiter((record.timestamp for record in records), np.int64, len(records)))
         emitted = _Emitted(records)
-        starts = sorted({0, *cuts})
+        starts = sorted({0, *time.cuts})
         for start, stop in zip(starts, [*starts[1:], len(records)], strict=True):
-            if start in cuts:
-                self._expired_at_ms = int(stream[start])
+            if start in time.cuts:
+                self._expired_at_ms = int(time.stream_ms[start])
                 emitted.row = start
                 self._processor.expire(self._expired_at_ms, self._state, emitted.by_expire)
             self._process(frames, keys, start, stop, emitted)
         count = self._dead_letters(records, frames, emitted)
         self.outputs.extend(emitted.outputs(self._processor.input_topic, self.partition, self._store))
         self.position = records[-1].offset + 1
-        self._max_timestamp_ms = int(running[-1])
-        self._stream_time_ms = int(stream[-1])
         return count
 
     def freeze(self) -> Frozen:
@@ -138,26 +130,13 @@ class Task(Generic[S]):
         entry = ChangelogEntry(
             version=self._processor.state_version,
             position=self.position,
-            max_timestamp_ms=self._max_timestamp_ms,
-            stream_time_ms=self._stream_time_ms,
+            max_timestamp_ms=self._time.max_timestamp_ms,
+            stream_time_ms=self._time.now_ms,
             expired_at_ms=self._expired_at_ms,
             settings_hash=self._processor.settings_hash,
             state=self._processor.snapshot(self._state),
         )
         return Frozen(outputs, entry, self._store.encode(entry))
-
-    def _times(self, records: Sequence[InputRecord]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the running maximum timestamp and the stream time at each record."""
-        timestamps = np.fromiter((record.timestamp for record in records), np.int64, len(records))
-        before = self._max_timestamp_ms if self._max_timestamp_ms >= 0 else int(timestamps[0])
-        running = np.maximum(np.maximum.accumulate(timestamps), before)
-        steps = np.minimum(np.diff(running, prepend=before), STEP_CAP_MS)
-        return running, self._stream_time_ms + np.cumsum(steps)
-
-    def _cuts(self, running: NDArray[np.int64]) -> list[int]:
-        """Return the rows that first lift the running maximum into a new epoch second."""
-        before = self._max_timestamp_ms // _SECOND_MS
-        return np.flatnonzero(np.diff(running // _SECOND_MS, prepend=before) > 0).tolist()
 
     def _process(
         self, frames: Frames, keys: tuple[bytes | None, ...], start: int, stop: int, emitted: "_Emitted"

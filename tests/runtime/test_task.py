@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio.session import IDLE_MS
+from audio.stream_time import STEP_CAP_MS
 from runtime.errors import StateCorrupted, UsageError
 from runtime.processor import Batch
-from runtime.task import STEP_CAP_MS, Task
+from runtime.task import Task
 from runtime.testing import Driver
 from schemas.codec import SchemaStore
 from schemas.records import ActivityWindow, AudioFrame
