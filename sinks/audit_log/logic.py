@@ -94,6 +94,7 @@ class Planner:
         self._digester = digester
         self._window = window
         self._next = dict(next_offsets)
+        self._lost: set[Place] = set()
         self._recent: dict[Place, RecentIds] = {}
         self._redactors: dict[str, Keep] = {}
         self.counts: Counter[str] = Counter()
@@ -105,6 +106,15 @@ class Planner:
         if mark is None or place[0] not in REPEAT_IDS:
             return mark
         return max(0, mark - self._window)
+
+    def start(self, place: Place, first_held: int) -> int:
+        """Return where to start reading a partition that was read before and now begins at `first_held`.
+
+        When records behind the mark are gone, the next record taken is preceded by a line that says so.
+        """
+        if self._next[place] < first_held:
+            self._lost.add(place)
+        return max(self.start_offset(place) or 0, first_held)
 
     def take(self, arrival: Arrival) -> Planned:
         """Move the mark over one record and return what it becomes."""
@@ -118,7 +128,8 @@ class Planner:
         self.counts["written"] += len(planned.bodies)
         self.counts["unreadable"] += planned.defect is not None
         # producers of these topics use no transactions, whose markers would take offsets
-        if mark is not None and arrival.offset > mark and arrival.topic in REPEAT_IDS:
+        if mark is not None and arrival.offset > mark and (arrival.topic in REPEAT_IDS or place in self._lost):
+            self._lost.discard(place)
             self.counts["gaps"] += 1
             return Planned((_gap(place, mark, arrival.offset), *planned.bodies), planned.defect)
         return planned

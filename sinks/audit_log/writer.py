@@ -7,8 +7,8 @@ import asyncio
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,6 +19,7 @@ from obstore.store import LocalStore, from_url
 
 from runtime.clock import Clock
 from runtime.errors import CallstreamError, ConfigError, Fenced, Unavailable
+from runtime.metrics import SINK_BYTES, SINK_REPEATS
 from runtime.sink import DeadRecord, Plan, SourcePartition, SourceRecord
 from schemas.codec import SchemaStore
 from sinks.audit_log import chain
@@ -48,19 +49,19 @@ class LogDamaged(CallstreamError):
 class Objects:
     """A folder or bucket of whole objects.
 
-    `url` may be a plain path. Raises `Unavailable` while the store does not answer, `ConfigError` when it refuses us.
+    `url` may be a plain path; `create` makes a missing folder. Raises `Unavailable` while the store does not answer,
+    `ConfigError` when it refuses us.
     """
 
     def __init__(self, url: str, *, create: bool) -> None:
         self.url = url
-        self._folder = _folder(url)
-        with _translated(url):
-            if self._folder is None:
-                self._store = from_url(url)
-            elif create or self._folder.is_dir():
-                self._store = LocalStore(self._folder, mkdir=create)
-            else:
-                raise ConfigError([f"{url}: there is no such folder"])
+        self._folder = folder_of(url)
+        if self._folder is not None and not create and not self._folder.is_dir():
+            raise ConfigError([f"{url}: there is no such folder"])
+        try:
+            self._store = from_url(url) if self._folder is None else LocalStore(self._folder, mkdir=create)
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            raise ConfigError([f"{url}: {_first_line(error)}"]) from error
 
     async def create(self, name: str, data: bytes) -> bool:
         """Write an object that does not exist yet; False when one of that name does. It outlives a power cut."""
@@ -90,7 +91,7 @@ class Objects:
                 raise LogDamaged(message)
             return bytes(await found.bytes_async())
 
-    async def names(self, after: str | None = None) -> AsyncIterator[str]:
+    async def names(self, after: str | None = None) -> AsyncGenerator[str, None]:
         """Yield the names of all objects, or of those behind `after`, in no particular order."""
         with _translated(self.url):
             async for objects in obstore.list(self._store, offset=after):
@@ -102,12 +103,17 @@ class Objects:
             await asyncio.to_thread(_sync, self._folder, name)
 
 
+Held = Callable[[Collection[SourcePartition]], Awaitable[Mapping[SourcePartition, int]]]
+"""The first offset each partition still holds. Raises `Unavailable`."""
+
+
 @dataclass(frozen=True, slots=True)
-class Stores:
-    """Where the log stands, and where its head."""
+class Outside:
+    """Where the log stands, where its head, and what the topics still hold."""
 
     log: Objects
     heads: Objects
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +131,15 @@ class AuditLogSink:
     group = "audit_log"
 
     def __init__(
-        self, stores: Stores, store: SchemaStore, digester: Digester, clock: Clock, *, options: Options
+        self, outside: Outside, store: SchemaStore, digester: Digester, clock: Clock, *, options: Options
     ) -> None:
-        self._log = stores.log
-        self._heads = stores.heads
+        self._log = outside.log
+        self._heads = outside.heads
         self._store = store
         self._digester = digester
         self._clock = clock
         self._options = options
+        self._held = outside.held
         self._writer = uuid.uuid4().hex
         self._end = End()
         self._marks: dict[Place, int] = {}
@@ -146,18 +153,25 @@ class AuditLogSink:
         return self._planner.counts
 
     async def marks(self, partitions: Collection[SourcePartition]) -> Mapping[SourcePartition, int]:
-        """Find the end of the log; return where to read on, which is before the mark where ids must be remembered."""
+        """Find the end of the log; return where to read on, which is before the mark where ids must be remembered.
+
+        Where the records behind the mark are gone it is the first that is left, and the log will say so.
+        """
         self._end = await restore(self._log, self._heads)
         self._marks = dict(self._end.next_offsets)
         self._unwritten = []
         self._planner = Planner(self._store, self._digester, self._options.dedup_window, self._marks)
-        starts = {partition: self._planner.start_offset(partition) for partition in partitions}
-        return {partition: offset for partition, offset in starts.items() if offset is not None}
+        known = [partition for partition in partitions if self._planner.start_offset(partition) is not None]
+        if not known:
+            return {}
+        held = await self._held(known)
+        return {partition: self._planner.start(partition, held.get(partition, 0)) for partition in known}
 
     def plan(self, partition: SourcePartition, records: Sequence[SourceRecord]) -> Plan[Body]:
         """Return the lines these records become, without their place in the chain."""
         entries: list[Body] = []
         dead: list[DeadRecord] = []
+        before = self._planner.counts["repeats"]
         for record in records:
             planned = self._planner.take(
                 Arrival(partition.topic, partition.partition, record.offset, record.timestamp, record.key, record.value)
@@ -165,6 +179,7 @@ class AuditLogSink:
             entries.extend(planned.bodies)
             if planned.defect is not None:
                 dead.append(DeadRecord(record.offset, planned.defect))
+        SINK_REPEATS.inc(self._planner.counts["repeats"] - before)
         return Plan(tuple(entries), tuple(dead))
 
     async def write(self, entries: Sequence[Body], marks: Mapping[SourcePartition, int]) -> None:
@@ -185,6 +200,7 @@ class AuditLogSink:
                 await self._must_be_ours(sealed)
             await self._heads.replace(chain.HEAD_NAME, sealed.head)
             self._end = sealed.end
+            SINK_BYTES.inc(len(sealed.data))
             self._written_at_s = self._clock.monotonic_s()
             del self._unwritten[0]
 
@@ -216,7 +232,7 @@ async def restore(log: Objects, heads: Objects) -> End:
 
 
 async def _begin(log: Objects, heads: Objects) -> End:
-    async for name in log.names():
+    if (name := await _any(log.names())) is not None:
         message = f"{log.url} holds {name} but {heads.url} holds no head: nobody can tell where the log ended"
         raise LogDamaged(message)
     return End()
@@ -229,10 +245,15 @@ async def _follow(log: Objects, head: chain.Head) -> End:
     if verifier.head.positions < head.positions:
         message = f"{log.url} ends at position {verifier.head.positions}, its head says {head.positions}"
         raise LogDamaged(message)
-    async for name in log.names(verifier.expected):
+    if (name := await _any(log.names(verifier.expected))) is not None:
         message = f"{log.url} has {name} behind its end at position {verifier.head.positions}"
         raise LogDamaged(message)
     return End(verifier.head, verifier.next_offsets)
+
+
+async def _any(names: AsyncGenerator[str, None]) -> str | None:
+    async with aclosing(names):
+        return await anext(names, None)
 
 
 async def _before(log: Objects, head: chain.Head) -> chain.Head:
@@ -246,7 +267,8 @@ async def _before(log: Objects, head: chain.Head) -> chain.Head:
     return chain.Head(head.object, previous_of(data), 0)
 
 
-def _folder(url: str) -> Path | None:
+def folder_of(url: str) -> Path | None:
+    """Return the folder a plain path or a file:// URL names, None for any other URL."""
     if "://" not in url:
         return Path(url).absolute()
     parts = urlsplit(url)
