@@ -318,3 +318,28 @@ def test_a_damaged_state_is_an_error_with_a_name(damage):
         found.processor.restore(1, damage(found.processor.snapshot(found.state)))
     with pytest.raises(StateCorrupted):
         found.processor.restore(2, found.processor.snapshot(found.state))
+
+
+@pytest.mark.parametrize("poll", [1, 10_000])
+def test_audio_ends_a_pause_even_when_nobody_says_so(poll):
+    call = Call().say(QUIET).mark(FrameKind.PAUSED).say(QUIET)
+    call.position += 800
+    found = run(call.say(QUIET).close(), poll=poll)
+    assert (found.totals[0].paused_ms, found.totals[0].missing_ms) == (0, 100)
+    assert [span[4] for span in found.spans(SilenceEventKind.SILENCE)] == ["PAUSE", "GAP", "CLOSED"]
+
+
+def test_blocks_of_a_rate_that_50_does_not_divide_are_whole_every_second():
+    call = Call(sample_rate_hz=11_025).say(QUIET[: 2 * 22_050], 442)
+    found = run(call.close())
+    assert found.spans(SilenceEventKind.SILENCE) == [("SILENCE", "EXTERNAL", 0, 22_050, "CLOSED")]
+    announced = next(row for row, r in found.found if r.kind is SilenceEventKind.SILENCE_STARTED)
+    assert announced == 12
+    assert [window.silence_ms for window in found.windows] == [1000, 1000]
+
+
+def test_dead_air_is_not_announced_while_its_end_is_only_not_yet_certain():
+    almost = QUIET[: 2 * 15_840]
+    call = Call(channels=Channels.EXTERNAL_INTERNAL)
+    found = run(call.say(stereo((LOUD, LOUD), (almost, almost), (LOUD, LOUD)), 640).close())
+    assert not [event for event in found.events if event.kind.value.startswith("DEAD_AIR")]
