@@ -29,6 +29,8 @@ REFUSAL_FLOOR_S = 0.5
 MAX_REFUSALS = 1_000
 """Refusals that may wait for their time at once; beyond that they are answered at once."""
 HANDSHAKE_DEADLINE_S = 10.0
+_END_S = 1.0
+"""How long closing the connections that are left may take."""
 _GOING_AWAY, _TRY_AGAIN, _ABNORMAL = 1001, 1013, 1006
 _HEADROOM = 4
 """The library's limit is this many times ours, so that the protocol can answer a message that is too long."""
@@ -86,7 +88,8 @@ class IngestServer:
         self._encoding = encoding
         self._lineage = lineage
         self._server: Server | None = None
-        self._sessions: set[Session] = set()
+        self._port = listening.port
+        self._sessions: dict[Session, ServerConnection] = {}
         self._refusing = 0
         self._stopping = False
         self._nobody_left = asyncio.Event()
@@ -96,9 +99,7 @@ class IngestServer:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        if self._server is None:
-            return self._listening.port
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        return self._port
 
     @property
     def connections(self) -> int:
@@ -127,6 +128,7 @@ class IngestServer:
             name = self._source.name.upper()
             message = f"INGEST_{name}_HOST, INGEST_{name}_PORT: cannot listen there: {type(error).__name__}"
             raise ConfigError([message]) from error
+        self._port = int(self._server.sockets[0].getsockname()[1])
 
     def keep_alive(self) -> None:
         """Let quiet sessions write ALIVE."""
@@ -145,9 +147,14 @@ class IngestServer:
         for session in tuple(self._sessions):
             session.drain()
         await self._wait(close_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_S), asyncio.TaskGroup() as closing:
+                for connection in tuple(self._sessions.values()):
+                    closing.create_task(connection.close(_GOING_AWAY))
         if self._server is not None:
-            self._server.close(code=_GOING_AWAY)
-            await self._wait(1.0)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_END_S):
+                    await self._server.wait_closed()
 
     async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -199,13 +206,13 @@ class IngestServer:
             return
         sequencer = Sequencer(self._encoding, self._new_id, self._lineage)
         session = Session(WebSocketTransport(connection), admitted.protocol, sequencer, self._surroundings)
-        self._sessions.add(session)
+        self._sessions[session] = connection
         self._nobody_left.clear()
         self._open.set(len(self._sessions))
         try:
             await session.run()
         finally:
-            self._sessions.discard(session)
+            del self._sessions[session]
             self._open.set(len(self._sessions))
             if not self._sessions:
                 self._nobody_left.set()
