@@ -23,6 +23,8 @@ _CLIENT_ID = "callstream-topics"
 _SET_ON_TOPIC = 1
 """`config_source` of a setting somebody gave this very topic (Kafka protocol, DescribeConfigs)."""
 _SAFE_REPLICAS = 3
+_SHOWN_WITHIN_S = 20.0
+_LOOK_AGAIN_S = 0.05
 
 app = typer.Typer(help="Create and show the topics.", no_args_is_help=True)
 
@@ -77,12 +79,15 @@ async def apply_catalogue(
     async with admin_client(kafka, _CLIENT_ID) as admin:
         topics = wanted(all_topics(), kafka.topic_prefix)
         existing = await _existing(admin, list(topics))
-        steps = plan(topics, existing, partition_count(existing, partitions), force=force)
+        count = partition_count(existing, partitions)
+        steps = plan(topics, existing, count, force=force)
         missing = [step for step in steps if isinstance(step, Create)]
         if missing:
             brokers = len((await admin.describe_cluster())["brokers"])
             await _create(admin, missing, replication_factor or min(brokers, _SAFE_REPLICAS))
         await _alter(admin, [step for step in steps if isinstance(step, Alter)])
+        if not all(isinstance(step, Keep) for step in steps):
+            await _wait_until_shown(admin, topics, count, force=force)
     return steps
 
 
@@ -112,10 +117,28 @@ async def _existing(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
     found: dict[str, Existing] = {}
     for answer in await admin.describe_configs(resources):
         for resource in answer.to_object()["resources"]:
+            if resource["error_code"] == _UNKNOWN_TOPIC:  # known to one broker, not yet to the one that was asked
+                continue
             _refuse(resource["resource_name"], resource["error_code"], resource["error_message"])
             name, entries = resource["resource_name"], resource["config_entries"]
             found[name] = Existing(described[name], _values(entries), _values(entries, _SET_ON_TOPIC))
-    return {name: found[name] for name in names if name in found}
+    return {name: found[name] for name in names if name in found and found[name].partitions}
+
+
+async def _wait_until_shown(
+    admin: AIOKafkaAdminClient, topics: Mapping[str, Mapping[str, str]], partitions: int, *, force: bool
+) -> None:
+    """Wait until the brokers show what their controller was told. Raises `Unavailable` when that takes too long."""
+    try:
+        async with asyncio.timeout(_SHOWN_WITHIN_S):
+            while not all(  # noqa: ASYNC110 - nobody tells us, we have to ask
+                isinstance(step, Keep)
+                for step in plan(topics, await _existing(admin, list(topics)), partitions, force=force)
+            ):
+                await asyncio.sleep(_LOOK_AGAIN_S)
+    except TimeoutError:
+        message = f"the brokers do not show the topics as they were set after {_SHOWN_WITHIN_S:g} s"
+        raise Unavailable(message) from None
 
 
 def _values(entries: Sequence[Mapping[str, Any]], source: int | None = None) -> dict[str, str]:
@@ -147,6 +170,7 @@ async def _alter(admin: AIOKafkaAdminClient, steps: Sequence[Alter]) -> None:
             _refuse(resource["resource_name"], resource["error_code"], resource["error_message"])
 
 
+_UNKNOWN_TOPIC = 3
 _RETRIABLE = frozenset({5, 6, 7, 41})
 """Codes that pass by themselves: leader missing or moved, timed out, controller moved (Kafka protocol, error codes)."""
 
