@@ -144,3 +144,17 @@ def log_of(*calls: Call) -> list[tuple[bytes, AudioFrame]]:
 
 def run(*calls: Call, poll: int = 1000) -> Run:
     return Run().feed(log_of(*calls), poll)
+
+
+FIVE_S = 40_000
+LOUD = sine(0.1, FIVE_S)
+QUIET = bytes(2 * FIVE_S)
+
+
+def stereo(*parts: tuple[bytes, bytes]) -> bytes:
+    """Interleave pairs of L16 channels."""
+    joined = bytearray()
+    for left, right in parts:
+        for at in range(0, len(left), 2):
+            joined += left[at : at + 2] + right[at : at + 2]
+    return bytes(joined)
