@@ -26,6 +26,9 @@ UNTESTED = {
 
 TESTED_WITH = {
     "audio/frame_table.py": "tests/audio/test_frames.py",
+    "callstream/demo/reader.py": "tests/e2e/test_demo.py",
+    "callstream/demo/stage.py": "tests/e2e/test_demo.py",
+    "callstream/demo_command.py": "tests/e2e/test_demo.py",
     "callstream/embedded_download.py": "tests/callstream/test_embedded_jars.py",
     "callstream/embedded_errors.py": "tests/callstream/test_embedded_kafka.py",
     "callstream/embedded_lock.py": "tests/callstream/test_embedded_kafka.py",

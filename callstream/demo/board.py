@@ -17,6 +17,7 @@ _BAR_CELLS = 12
 _BAR_FLOOR_DBFS = -60.0
 _MOST_ROWS = 20
 _MARKS = {kind.code: kind.value.lower() for kind in FrameKind}
+_REMARKS = {FrameKind.DISCARDED.code: "discarded", FrameKind.RESUMED.code: "paused", FrameKind.GAP.code: "gap"}
 _STARTS = {
     SilenceEventKind.SPEECH_STARTED: "speech",
     SilenceEventKind.SILENCE_STARTED: "silence",
@@ -80,9 +81,9 @@ class Board:
                 row.position_samples = int(frames.position_samples[index] + frames.duration_samples[index])
             elif kind in {FrameKind.OPENED.code, FrameKind.PAUSED.code, FrameKind.CLOSED.code}:
                 row.state = _MARKS[kind]
-            elif kind in {FrameKind.DISCARDED.code, FrameKind.RESUMED.code, FrameKind.GAP.code}:
+            elif kind in _REMARKS:
                 seconds = max(0, int(frames.duration_samples[index])) / row.sample_rate_hz
-                row.remark = f"{_MARKS[kind]} {seconds:.1f} s"
+                row.remark = f"{_REMARKS[kind]} {seconds:.1f} s"
 
     def silence(self, event: SilenceEvent) -> None:
         """Take a record of calls.silence."""

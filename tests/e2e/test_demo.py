@@ -1,0 +1,75 @@
+"""The demo as a stranger runs it: it ends with 0 and says what it saw; its checks and its end are real."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
+ROOT = Path(__file__).parents[2]
+
+
+def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}  # noqa: TID251 - the child's
+    return subprocess.Popen(
+        [sys.executable, "-m", "callstream", "demo", "--data-dir", str(folder), *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_the_demo_in_real_time_holds_every_check_and_leaves_what_it_names(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    process = demo(folder, "--calls", "2")
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert "All checks hold" in output
+    assert "NO" not in re.findall(r"│ (yes|NO) +│", output)
+    assert "Frames: 307 sent, 307 stored." in output
+    recordings = sorted(folder.glob("recordings/**/*.wav"))
+    assert len(recordings) == 5
+    for path in recordings:
+        assert str(path) in output
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        assert sidecar["closed_reason"] == "end"
+
+
+def test_a_stopped_demo_drains_and_a_killed_one_does_not_hurt_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    killed = demo(folder)
+    _until(killed, "placing")
+    killed.kill()
+    killed.wait()
+    killed.stdout.close()
+    stopped = demo(folder)
+    _until(stopped, "placing")
+    stopped.send_signal(signal.SIGINT)
+    output, _ = stopped.communicate(timeout=90)
+    assert stopped.returncode == 130, output
+    assert "services drain" in output
+    ended = [json.loads(path.read_text().splitlines()[-1]) for path in sorted((folder / "logs").glob("*.log"))]
+    assert [line["exit_code"] for line in ended] == [0, 0, 0, 0]
+
+
+def test_a_folder_with_other_files_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    process = demo(tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "not a demo's" in output
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def _until(process: subprocess.Popen[str], word: str) -> None:
+    for line in process.stdout:
+        if word in line:
+            return
+    raise AssertionError(word)
