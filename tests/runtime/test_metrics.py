@@ -17,6 +17,7 @@ LABELS = {
     "source",
     "channel",
     "kind",
+    "what",  # a fixed phrase of a protocol
 }
 DECLARED = {name: value for name, value in vars(metrics).items() if isinstance(value, Counter | Gauge | Histogram)}
 
