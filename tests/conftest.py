@@ -9,6 +9,8 @@ from hypothesis import settings
 
 pytest_plugins = ["tests.kafka_fixture"]
 
+# On Python 3.11 pytest-asyncio looks for a loop, which makes one that nobody closes unless none was set on purpose.
+asyncio.set_event_loop(None)
 settings.register_profile("callstream", deadline=None, print_blob=True)
 settings.load_profile("callstream")
 

@@ -1,4 +1,3 @@
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
@@ -12,9 +11,6 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-
-# On Python 3.11 pytest-asyncio looks for a loop, which makes one that nobody closes unless none was set on purpose.
-asyncio.set_event_loop(None)
 
 
 def seconds(text: str) -> Decimal:
