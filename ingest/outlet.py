@@ -170,6 +170,7 @@ class Outlet:
 
     def tick(self, value_of: Callable[[str], bytes]) -> None:
         """Queue a TICK for every partition whose last one was acknowledged; `value_of` makes it for a topic."""
+        INGEST_QUEUE_BYTES.set(self._buffered_bytes)
         ticks = []
         for topic, lanes in self._lanes.items():
             value = value_of(topic)
