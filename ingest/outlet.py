@@ -183,7 +183,10 @@ class Outlet:
     def close(self, budget_s: float) -> None:
         """Let `run` end once everything is acknowledged, or when the budget is spent."""
         self._closing = True
-        asyncio.get_running_loop().call_later(max(0.0, budget_s), self._give_up)
+        if self.unacknowledged:
+            asyncio.get_running_loop().call_later(max(0.0, budget_s), self._give_up)
+        else:
+            self._give_up()
         self._hurry.set()
         self._wake.set()
 

@@ -254,6 +254,17 @@ async def test_without_kafka_the_end_comes_when_the_budget_is_spent():
     assert outlet.unacknowledged == 1
 
 
+async def test_with_nothing_to_write_the_end_does_not_wait_for_kafka():
+    broker = Broker()
+    broker.reachable = False
+    outlet = outlet_of(broker)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(outlet.run())
+        await until(lambda: outlet._report.said)
+        outlet.close(600)
+    assert not outlet.unacknowledged
+
+
 async def test_a_full_batch_does_not_wait_for_the_linger():
     broker = Broker()
     outlet = Outlet(
