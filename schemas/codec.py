@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from fastavro import schemaless_reader, schemaless_writer
+from fastavro import schemaless_reader
 
 from schemas import records, symbols
+from schemas.encoder import RecordWriter, compile_encoder
 from schemas.errors import InvalidRecord
 from schemas.records import Origin, Record
 from schemas.symbols import Symbol
@@ -94,16 +95,10 @@ class SchemaStore:
     def encode(self, record: Record, origin: Origin | None = None) -> bytes:
         """Return a record as framed bytes, with another `origin` where one is given.
 
-        Raises `ValueError` or `TypeError` for a record that breaks its own types.
+        Raises `TypeError`, `ValueError`, `KeyError` or `struct.error` for a record that breaks its own types.
         """
         folder = FOLDERS[type(record)]
-        datum = as_datum(record)
-        if origin is not None:
-            datum["origin"] = as_datum(origin)
-        out = io.BytesIO()
-        out.write(framing(self._write_ids[folder]))
-        schemaless_writer(out, newest(folder).parsed, datum)
-        return out.getvalue()
+        return framing(self._write_ids[folder]) + _encoder(folder)(record, origin)
 
     def decode(self, value: bytes | None, record_type: type[T]) -> T:
         """Return the record in framed bytes. Raises `InvalidRecord`, which names the defect."""
@@ -134,6 +129,11 @@ class SchemaStore:
             message = f"{len(value) - body.tell()} bytes are left behind the body"
             raise InvalidRecord(message)
         return datum
+
+
+@cache
+def _encoder(folder: str) -> RecordWriter:
+    return compile_encoder(newest(folder).definition)
 
 
 def as_datum(record: Any) -> dict[str, Any]:
