@@ -11,6 +11,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,8 +90,7 @@ class RecordingSink:
             message = f"the work folder cannot be written: {error.strerror}"
             raise Unavailable(message) from error
         self._before("clean")
-        for partition, seal in seals:
-            self._folders[partition].remove(seal.name)
+        await asyncio.to_thread(self._clean, seals)
         self._count(len(seals))
 
     async def release(self, partitions: Collection[SourcePartition]) -> None:
@@ -145,6 +145,11 @@ class RecordingSink:
         for partition, offset in marks.items():
             state = self._recorders[partition.partition].snapshot()
             self._folders[partition.partition].write_mark(Mark(offset, state))
+
+    def _clean(self, seals: Sequence[tuple[int, Seal]]) -> None:
+        for partition, seal in seals:
+            with suppress(OSError):  # the mark is stored; what stays is removed at the next start
+                self._folders[partition].remove(seal.name)
 
     def _count(self, sealed: int) -> None:
         metrics.SINK_RECORDINGS.inc(sealed)
