@@ -113,7 +113,7 @@ async def test_of_two_first_starts_one_downloads_and_the_other_waits(tmp_path: P
 
     async with asyncio.TaskGroup() as group:
         first = group.create_task(ensure_jars(tmp_path, slow, silent))
-        while not slow.calls:  # noqa: ASYNC110  (the fake has no event for its own call)
+        while not slow.calls:
             await asyncio.sleep(0)
         second = group.create_task(ensure_jars(tmp_path, other, lambda _line: other_waits.set()))
         await other_waits.wait()

@@ -34,7 +34,7 @@ def started(*command: str) -> subprocess.Popen[bytes]:
 
 async def said(path: Path, word: str) -> None:
     async with asyncio.timeout(10):
-        while not has_said(path, word):  # noqa: ASYNC110  (the writer is another process)
+        while not has_said(path, word):
             await asyncio.sleep(0.01)
 
 
@@ -97,7 +97,7 @@ async def test_a_child_ends_when_its_starter_is_killed(tmp_path: Path):
         process.kill()
 
     async with asyncio.timeout(10):
-        while is_running(pid):  # noqa: ASYNC110  (the process is not ours to wait for)
+        while is_running(pid):
             await asyncio.sleep(0.02)
     assert not is_running(pid)
 

@@ -68,7 +68,7 @@ def is_running(pid: int) -> bool:
 
 async def gone(pid: int) -> bool:
     async with asyncio.timeout(20):
-        while is_running(pid):  # noqa: ASYNC110  (the process is not ours to wait for)
+        while is_running(pid):
             await asyncio.sleep(0.05)
     return True
 
