@@ -18,6 +18,7 @@ from schemas.symbols import Channels, Codec, FrameKind, Source
 
 PARTITIONS = 4
 RATE_HZ = 8000
+STEREO = 2
 
 
 @asynccontextmanager
@@ -31,14 +32,15 @@ async def broker() -> AsyncIterator[KafkaSettings]:
 
 
 class Calls:
-    """Stereo PCMU calls of noise and silence in turn, as encoded records."""
+    """PCMU calls of noise and silence in turn, as encoded records: one channel, or two interleaved."""
 
-    def __init__(self, calls: int, frame_ms: int, seed: int = 1) -> None:
+    def __init__(self, calls: int, frame_ms: int, channels: int = 2, seed: int = 1) -> None:
         self.store = SchemaStore()
         self._encode = FrameEncoder(self.store).encode
         self._samples = RATE_HZ * frame_ms // 1000
         chance = np.random.default_rng(seed)
-        size = 2 * self._samples
+        size = channels * self._samples
+        self._channels = Channels.EXTERNAL_INTERNAL if channels == STEREO else Channels.EXTERNAL
         self._loud = [chance.integers(0x00, 0x30, size, np.uint8).tobytes() for _ in range(50)]
         self._quiet = [chance.integers(0xF8, 0x100, size, np.uint8).tobytes() for _ in range(50)]
         self._sessions = [chance.bytes(16) for _ in range(calls)]
@@ -69,7 +71,7 @@ class Calls:
                 kind=FrameKind.AUDIO,
                 source=Source.AUDIOHOOK,
                 codec=Codec.PCMU,
-                channels=Channels.EXTERNAL_INTERNAL,
+                channels=self._channels,
                 sample_rate_hz=RATE_HZ,
                 session_id=self._sessions[call],
                 sequence=number + 1,
