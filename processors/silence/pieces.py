@@ -1,6 +1,7 @@
 """Audio rows → pieces: the samples one row has in one block, with the sums of their squares.
 
-All rows of a poll at once: a table turns bytes into squares, one reduction sums them between the edges of the pieces.
+All rows of a poll at once. Pieces of one length in G.711 go through `ranks`; for all others a table turns bytes into
+squares and one reduction sums them between the edges of the pieces.
 Sums are integers, so their order cannot matter.
 """
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from audio import g711
 from audio.frames import Frames
 from processors.silence.media import BLOCKS_PER_S, SWAPPED, Numbers, Rows
+from processors.silence.ranks import fits, measure, ranking
 from processors.silence.state import SIDES
 from schemas.symbols import Channels, Codec
 
@@ -96,19 +98,46 @@ def pieces_of(frames: Frames, rows: Rows, rate_hz: Numbers, start: Numbers, used
             continue
         chosen = coding == code
         mine = np.flatnonzero(chosen[of])
-        begin = frames.payload_start[rows.row] + (start - rows.position) * rows.sample_bytes
-        byte_range = (begin[chosen], (begin + used * rows.sample_bytes)[chosen])
-        sides = _sides(frames.buffer, *byte_range, code)
-        how = _CODINGS[code >> 8]
-        tops = np.flatnonzero(first[mine])
-        for side, samples in sides.items():
-            sums, tips, clips = _measure(samples, (piece_end - piece_start)[mine], how)
-            squares[side, mine], peaks[side, mine], clipped[side, mine] = sums, tips, clips
-            signal[side, begins[chosen]] = np.maximum.reduceat(tips, tops) > how.silence
+        row = of[mine]
+        begin = frames.payload_start[rows.row[row]] + (piece_start[mine] - rows.position[row]) * rows.sample_bytes[row]
+        sums, tips, clips = _measure(frames.buffer, begin, (piece_end - piece_start)[mine], code)
+        sides = len(sums)
+        squares[:sides, mine], peaks[:sides, mine], clipped[:sides, mine] = sums, tips, clips
+        heard = np.maximum.reduceat(tips, np.flatnonzero(first[mine]), axis=1) > _CODINGS[code >> 8].silence
+        signal[:sides, begins[chosen]] = heard
     return Pieces(of, first, block, piece_start, piece_end, squares, peaks, clipped, signal)
 
 
-def _measure(samples: NDArray[np.generic], lengths: Numbers, how: _Coding) -> tuple[Numbers, Numbers, Numbers]:
+def _measure(
+    buffer: NDArray[np.uint8], begin: Numbers, samples: Numbers, code: int
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Return sum of squares, largest square and clipped samples of pieces, each (sides, pieces).
+
+    `begin` and `samples` say where each piece lies. Pieces of the most common length, nearly always whole blocks, are
+    measured by their ranks where the codec has them.
+    """
+    codec, channels = code >> 8, code & 0xFF
+    sides = 2 if channels in _STEREO else 1
+    how = ranking(codec)
+    usual = int(np.bincount(samples).argmax())
+    by_rank = (samples == usual) if how and fits(usual * sides, how) else np.zeros(len(samples), np.bool_)
+    found = tuple(np.empty((sides, len(samples)), np.int64) for _ in range(3))
+    if how and by_rank.any():
+        blocks = _rows(buffer, begin[by_rank], usual * sides)
+        for whole, part in zip(found, measure(blocks, sides, how), strict=True):
+            whole[:, by_rank] = part
+    rest = np.flatnonzero(~by_rank)
+    if len(rest):
+        coding = _CODINGS[codec]
+        size = samples[rest] * (sides * np.dtype(coding.dtype).itemsize)
+        for side, values in enumerate(_sides(buffer, begin[rest], begin[rest] + size, sides, coding)):
+            for whole, part in zip(found, _measure_samples(values, samples[rest], coding), strict=True):
+                whole[side, rest] = part
+    sums, tips, clips = (whole[::-1] if channels == SWAPPED else whole for whole in found)
+    return sums, tips, clips
+
+
+def _measure_samples(samples: NDArray[np.generic], lengths: Numbers, how: _Coding) -> tuple[Numbers, Numbers, Numbers]:
     """Return sum of squares, largest square and clipped samples of consecutive stretches of `samples`.
 
     It goes in chunks that stay in the cache; a chunk ends where a stretch ends.
@@ -133,22 +162,25 @@ def _measure(samples: NDArray[np.generic], lengths: Numbers, how: _Coding) -> tu
     return sums, tips, clips
 
 
-def _sides(buffer: NDArray[np.uint8], begin: Numbers, end: Numbers, code: int) -> dict[int, NDArray[np.generic]]:
+def _sides(
+    buffer: NDArray[np.uint8], begin: Numbers, end: Numbers, sides: int, how: _Coding
+) -> list[NDArray[np.generic]]:
     """Return the samples in these ranges of bytes, one after another, per side."""
-    samples: NDArray[np.generic] = _join(buffer, begin, end).view(_CODINGS[code >> 8].dtype)
-    channels = code & 0xFF
-    if channels not in _STEREO:
-        return {0: samples}
-    apart = np.ascontiguousarray(samples.reshape(-1, 2).T)
-    return {0: apart[1], 1: apart[0]} if channels == SWAPPED else {0: apart[0], 1: apart[1]}
+    samples: NDArray[np.generic] = _join(buffer, begin, end).view(how.dtype)
+    return [samples] if sides == 1 else list(np.ascontiguousarray(samples.reshape(-1, sides).T))
 
 
 def _join(buffer: NDArray[np.uint8], begin: Numbers, end: Numbers) -> NDArray[np.uint8]:
     """Return the bytes of these ranges, one after another."""
     length = int(end[0] - begin[0])
     if (end - begin == length).all():
-        # every range of this length as a row of a view; picking rows copies each at once
-        rows = as_strided(buffer, (len(buffer) - length + 1, length), (1, 1), writeable=False)
-        return rows[begin].reshape(-1)
+        return _rows(buffer, begin, length).reshape(-1)
     view = buffer.data
     return np.frombuffer(b"".join([view[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True)]), np.uint8)
+
+
+def _rows(buffer: NDArray[np.uint8], begin: Numbers, length: int) -> NDArray[np.uint8]:
+    """Return ranges of one length as rows."""
+    # every range of this length as a row of a view; picking rows copies each at once
+    rows: NDArray[np.uint8] = as_strided(buffer, (len(buffer) - length + 1, length), (1, 1), writeable=False)[begin]
+    return rows
