@@ -6,6 +6,7 @@ A level is 10·log10(mean square / 32,768²), rounded to 0.01 dB, never below -1
 """
 
 import math
+from functools import lru_cache
 from typing import Final
 
 FULL_SCALE: Final = 32_768
@@ -20,6 +21,7 @@ def level_dbfs(sum_of_squares: int, samples: int) -> float:
     return max(FLOOR_DBFS, round(10 * math.log10(sum_of_squares / (samples * FULL_SCALE**2)), _DECIMALS))
 
 
+@lru_cache(maxsize=4096)
 def peak_dbfs(peak_square: int) -> float:
     """Return the level of the largest magnitude, given its square."""
     return level_dbfs(peak_square, 1)

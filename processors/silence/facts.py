@@ -8,6 +8,7 @@ from uuid import UUID
 from audio.levels import level_dbfs, peak_dbfs
 from audio.session import SessionTable
 from processors.silence import state as columns
+from processors.silence.drafts import Drafts
 from processors.silence.media import SIDES_OF
 from processors.silence.spans import ALL, Span
 from schemas.records import ActivityWindow, Origin, SilenceEvent
@@ -41,7 +42,7 @@ class Stretch:
 class About:
     """What all records of one session share, made from its `info` and media, and from `partial`."""
 
-    __slots__ = ("_rate_hz", "_shared", "info", "partial", "sides")
+    __slots__ = ("_events", "_rate_hz", "_windows", "info", "partial", "sides")
 
     def __init__(self, table: SessionTable, slot: int, session: Sequence[int], settings_hash: str) -> None:
         """`session` is the session's row."""
@@ -49,7 +50,7 @@ class About:
         self.partial = bool(table.partial[slot])
         self._rate_hz = session[columns.RATE]
         self.sides = SIDES_OF[session[columns.LAYOUT]]
-        self._shared: dict[str, Any] = {
+        shared: dict[str, Any] = {
             "conversation_id": table.conversations[slot],
             "session_id": str(UUID(bytes=table.ids[slot])),
             "organisation": None if info is None else info.organisation,
@@ -62,58 +63,62 @@ class About:
             "settings_hash": settings_hash,
             "partial": self.partial,
         }
+        self._events = Drafts(SilenceEvent(**shared))
+        self._windows = [Drafts(ActivityWindow(channel=side, **shared)) for side in self.sides]
 
     def event(self, span: Span, captured_at_us: int, detector: str) -> SilenceEvent:
         """Return a span as a record."""
         length = span.end - span.start
-        levelled = span.kind in _LEVELLED and length > 0
-        return SilenceEvent(
-            kind=span.kind,
-            channel=Channel.ALL if span.side == ALL else self.sides[span.side],
-            captured_at_us=captured_at_us,
-            start_samples=span.start,
-            end_samples=span.end,
-            duration_ms=self._ms(length) if span.end >= 0 else -1,
-            level_dbfs=level_dbfs(span.squares, length) if levelled else None,
-            ended_by=span.ended_by,
-            alarm=span.alarm,
-            detector=detector,
-            **self._shared,
-        )
+        event = self._events.draft()
+        event.kind = span.kind
+        event.channel = Channel.ALL if span.side == ALL else self.sides[span.side]
+        event.captured_at_us = captured_at_us
+        event.start_samples = span.start
+        event.end_samples = span.end
+        event.ended_by = span.ended_by
+        event.alarm = span.alarm
+        event.detector = detector
+        if span.end >= 0:
+            event.duration_ms = self._ms(length)
+            if length > 0 and span.kind in _LEVELLED:
+                event.level_dbfs = level_dbfs(span.squares, length)
+        return self._events.finish(event)
 
     def windows(self, stretch: Stretch, captured_at_us: int) -> list[ActivityWindow]:
         """Return one record per channel, in the order of the channels."""
-        return [self._window(stretch, side, captured_at_us) for side in range(len(self.sides))]
-
-    def _window(self, stretch: Stretch, side: int, captured_at_us: int) -> ActivityWindow:
-        counts, levels = stretch.counts, stretch.levels[side]
+        counts = stretch.counts
         heard = counts[columns.HEARD]
-        known = heard > 0
-        return ActivityWindow(
-            kind=stretch.kind,
-            channel=self.sides[side],
-            captured_at_us=captured_at_us,
-            start_samples=stretch.start,
-            end_samples=stretch.end,
-            level_dbfs=level_dbfs(levels[columns.SQUARES], heard) if known else None,
-            peak_dbfs=peak_dbfs(levels[columns.PEAK]) if known else None,
-            speech_ratio=levels[columns.SPEECH] / heard if known else -1,
-            clipped_samples=levels[columns.CLIPPED],
-            audio_ms=self._ms(counts[columns.AUDIO]),
-            missing_ms=self._ms(counts[columns.MISSING]),
-            paused_ms=self._ms(counts[columns.PAUSE]),
-            first_sequence=counts[columns.FIRST] - 1,
-            last_sequence=counts[columns.LAST] - 1,
-            frames=counts[columns.FRAMES],
-            bytes=counts[columns.BYTES],
-            frames_with_signal=levels[columns.SIGNAL],
-            speech_ms=self._ms(levels[columns.SPEECH]),
-            silence_ms=self._ms(levels[columns.SILENCE]),
-            overtalk_ms=self._ms(stretch.overtalk),
-            dead_air_ms=self._ms(stretch.dead_air),
-            longest_silence_ms=self._ms(stretch.longest[side]),
-            **self._shared,
+        audio_ms, missing_ms, paused_ms = (
+            self._ms(counts[column]) for column in (columns.AUDIO, columns.MISSING, columns.PAUSE)
         )
+        records = []
+        for drafts, levels, longest in zip(self._windows, stretch.levels, stretch.longest, strict=False):
+            window = drafts.draft()
+            window.kind = stretch.kind
+            window.captured_at_us = captured_at_us
+            window.start_samples = stretch.start
+            window.end_samples = stretch.end
+            if heard > 0:
+                window.level_dbfs = level_dbfs(levels[columns.SQUARES], heard)
+                window.peak_dbfs = peak_dbfs(levels[columns.PEAK])
+                window.speech_ratio = levels[columns.SPEECH] / heard
+            window.clipped_samples = levels[columns.CLIPPED]
+            window.audio_ms = audio_ms
+            window.missing_ms = missing_ms
+            window.paused_ms = paused_ms
+            window.first_sequence = counts[columns.FIRST] - 1
+            window.last_sequence = counts[columns.LAST] - 1
+            window.frames = counts[columns.FRAMES]
+            window.bytes = counts[columns.BYTES]
+            window.frames_with_signal = levels[columns.SIGNAL]
+            window.speech_ms = self._ms(levels[columns.SPEECH])
+            window.silence_ms = self._ms(levels[columns.SILENCE])
+            if stretch.kind is ActivityKind.TOTAL:
+                window.overtalk_ms = self._ms(stretch.overtalk)
+                window.dead_air_ms = self._ms(stretch.dead_air)
+                window.longest_silence_ms = self._ms(longest)
+            records.append(drafts.finish(window))
+        return records
 
     def _ms(self, samples: int) -> float:
-        return samples * _MS / self._rate_hz if samples >= 0 else -1
+        return samples * _MS / self._rate_hz
