@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from audio.frame_table import SESSION_BYTES, FrameTable
 from audio.layout import FrameLayout, layout
-from schemas.codec import FRAMING_BYTES, SchemaStore, framing
+from schemas.codec import FRAMING_BYTES, SchemaStore, framing, split
 from schemas.errors import InvalidRecord
 from schemas.records import AudioFrame, SessionInfo
 from schemas.symbols import FrameKind
@@ -26,6 +26,8 @@ __all__ = ["SESSION_BYTES", "FrameEncoder", "Frames", "decode", "unknown_ids", "
 
 _AUDIO, _TICK = FrameKind.AUDIO.code, FrameKind.TICK.code
 _WITH_INFO = (FrameKind.OPENED.code, FrameKind.INFO.code)
+# the kind is the first field, and its symbol n is written as 2n
+_INFO_KINDS = frozenset(bytes([2 * code]) for code in _WITH_INFO)
 
 
 @dataclass(slots=True)
@@ -95,10 +97,29 @@ _SLICED = tuple(field.name for field in fields(Frames) if field.name not in ("bu
 
 
 def unknown_ids(values: Sequence[bytes | None], store: SchemaStore) -> set[int]:
-    """Return the schema ids in a poll that `store` does not know yet, so that a registry can be asked for them."""
-    heads = {value[:FRAMING_BYTES] for value in values if value is not None and len(value) >= FRAMING_BYTES}
-    ids = {int.from_bytes(head[1:], "big") for head in heads if head[0] == 0}
+    """Return the schema ids in a poll that `store` does not know yet, so that a registry can be asked for them.
+
+    Looks into the OPENED and INFO records of calls.audio too: their SessionInfo has a schema of its own. An id inside a
+    record whose own schema is unknown shows only after that one was learnt, so ask until nothing new comes.
+    """
+    openings = {value[: FRAMING_BYTES + 1] for value in values if value is not None and len(value) >= FRAMING_BYTES}
+    ids = {int.from_bytes(opening[1:FRAMING_BYTES], "big") for opening in openings if opening[0] == 0}
+    if any(opening[FRAMING_BYTES:] in _INFO_KINDS for opening in openings):
+        ids |= {found for value in values if value is not None for found in _info_id(value, store)}
     return {schema_id for schema_id in ids if store.get(schema_id) is None}
+
+
+def _info_id(value: bytes, store: SchemaStore) -> list[int]:
+    """Return the schema id of the SessionInfo in a record, where it is an OPENED or INFO that can be read."""
+    if value[FRAMING_BYTES : FRAMING_BYTES + 1] not in _INFO_KINDS:
+        return []
+    try:
+        schema_id = split(value)
+        if _layout_of(store, schema_id) is None:
+            return []
+        return [split(store.decode_datum(schema_id, value, "audio_frame")["payload"])]
+    except InvalidRecord:
+        return []
 
 
 def decode(values: Sequence[bytes | None], store: SchemaStore) -> Frames:

@@ -392,6 +392,13 @@ def test_unknown_ids_are_those_a_registry_must_be_asked_for():
     assert unknown_ids(values, STORE) == {31, 32}
 
 
+def test_the_schema_of_a_session_info_is_asked_for_too():
+    newer = framing(77) + STORE.encode(SessionInfo(conversation_id="c"))[FRAMING_BYTES:]
+    values = [ENCODER.encode(opened()), GOOD, ENCODER.encode(dataclasses.replace(opened(), payload=newer))]
+    assert unknown_ids(values, STORE) == {77}
+    assert unknown_ids([values[2][:-3], ENCODER.encode(dataclasses.replace(opened(), payload=b"x"))], STORE) == set()
+
+
 def test_a_registry_s_id_is_written_and_read():
     store = SchemaStore()
     store.write_with("audio_frame", 12)
