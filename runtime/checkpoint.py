@@ -133,7 +133,7 @@ class Checkpoint:
                 before("commit")
                 await self._producer.commit_transaction()
 
-    async def close(self, budget_s: float = 5.0) -> None:
+    async def close(self, budget_s: float = 2.0) -> None:
         """Stop the producer. An open transaction is left for the next owner or the broker to abort."""
         await stop_quietly(self._producer, budget_s)
 
@@ -169,29 +169,20 @@ class Checkpoint:
 
 
 class ChangelogReader:
-    """Reads the newest committed changelog record of a partition. One per worker."""
+    """Reads the newest committed changelog record of a partition. One per worker; connects when it is first needed."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, application: Application, store: SchemaStore) -> None:
-        self._consumer = consumer
+    def __init__(self, kafka: KafkaSettings, application: Application, store: SchemaStore) -> None:
+        self._kafka = kafka
         self._application = application
         self._store = store
+        self._consumer: AIOKafkaConsumer | None = None
         self._one_at_a_time = asyncio.Lock()
-
-    @classmethod
-    async def open(cls, kafka: KafkaSettings, application: Application, store: SchemaStore) -> "ChangelogReader":
-        """Return a reader. Raises `Unavailable`."""
-        consumer = await start_consumer(
-            kafka,
-            client_id=f"{application.application_id}-restore",
-            max_partition_fetch_bytes=2 * MAX_STATE_BYTES,
-            # it seeks before every read; a reset can only meet the moment between assigning and seeking
-            auto_offset_reset="earliest",
-        )
-        return cls(consumer, application, store)
 
     async def close(self) -> None:
         """Stop the consumer."""
-        await stop_quietly(self._consumer)
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await stop_quietly(consumer)
 
     async def read(self, input_topic: str, partition: int) -> ChangelogEntry | None:
         """Return the newest committed entry, or None when there never was one.
@@ -201,28 +192,43 @@ class ChangelogReader:
         `StateCorrupted`.
         """
         tp = TopicPartition(self._application.changelog_topic, partition)
-        key = changelog_key(input_topic, partition)
         async with self._one_at_a_time:
-            with translated():
-                async with asyncio.timeout(_START_DEADLINE_S):
-                    self._consumer.assign([tp])
-                    first = (await self._consumer.beginning_offsets([tp]))[tp]
-                    end = (await self._consumer.end_offsets([tp]))[tp]
-                    back = _FIRST_STEPS_BACK
-                    while True:
-                        start = max(first, end - back)
-                        value = await self._last_value(tp, key, start, end)
-                        if value is not None:
-                            return self._decode(value, tp)
-                        if start == first:
-                            return None
-                        back *= _STEP_FACTOR
+            try:
+                with translated():
+                    async with asyncio.timeout(_START_DEADLINE_S):
+                        value = await self._newest(tp, changelog_key(input_topic, partition))
+            except Exception:
+                # after an outage a consumer may stay silent for ever: the next read gets a new one
+                await self.close()
+                raise
+        return None if value is None else self._decode(value, tp)
+
+    async def _newest(self, tp: TopicPartition, key: bytes) -> bytes | None:
+        if self._consumer is None:
+            self._consumer = await start_consumer(
+                self._kafka,
+                client_id=f"{self._application.application_id}-restore",
+                max_partition_fetch_bytes=2 * MAX_STATE_BYTES,
+                # it seeks before every read; a reset can only meet the moment between assigning and seeking
+                auto_offset_reset="earliest",
+            )
+        self._consumer.assign([tp])
+        first = (await self._consumer.beginning_offsets([tp]))[tp]
+        end = (await self._consumer.end_offsets([tp]))[tp]
+        back = _FIRST_STEPS_BACK
+        while True:
+            start = max(first, end - back)
+            value = await self._last_value(tp, key, start, end)
+            if value is not None or start == first:
+                return value
+            back *= _STEP_FACTOR
 
     async def _last_value(self, tp: TopicPartition, key: bytes, start: int, end: int) -> bytes | None:
-        self._consumer.seek(tp, start)
+        consumer: AIOKafkaConsumer = self._consumer
+        consumer.seek(tp, start)
         value = None
-        while await self._consumer.position(tp) < end:
-            batches = await self._consumer.getmany(tp, timeout_ms=200)
+        while await consumer.position(tp) < end:
+            batches = await consumer.getmany(tp, timeout_ms=200)
             for record in batches.get(tp, []):
                 if record.key == key and record.value is not None:
                     value = record.value

@@ -4,13 +4,11 @@ Consumers read committed records only, never commit by themselves and never rese
 Producers are idempotent. A group uses the Range assignor and no other, so that co-partitioned topics land together.
 """
 
-import asyncio
 import logging
-import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import AbstractTokenProvider, ConsumerRebalanceListener
@@ -19,24 +17,32 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
     CommitFailedError,
     ConsumerStoppedError,
+    GroupAuthorizationFailedError,
     IllegalStateError,
     InvalidProducerEpoch,
+    InvalidTimestampError,
     InvalidTxnState,
     KafkaError,
+    MessageSizeTooLargeError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     ProducerFenced,
+    RecordListTooLargeError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnknownError,
 )
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
 from runtime.config import KafkaSettings
+from runtime.ending import stop_quietly
 from runtime.errors import ConfigError, Fenced, InvalidRecord, Unavailable
+from runtime.waiting import connect_with_retry
 
 __all__ = [
     "AIOKafkaAdminClient",
@@ -64,7 +70,6 @@ __all__ = [
 ]
 
 RebalanceListener = ConsumerRebalanceListener
-T = TypeVar("T")
 
 # aiokafka logs each retry as a warning or error of its own; our conditions and metrics say the same once
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -137,13 +142,25 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exceptio
     ((ProducerFenced, InvalidProducerEpoch, InvalidTxnState, CommitFailedError), Fenced),
     # a fenced producer answers every later call with an assertion about its state machine
     ((AssertionError, IllegalStateError), Fenced),
-    ((AuthenticationFailedError, TopicAuthorizationFailedError), lambda why: ConfigError([f"refused by Kafka: {why}"])),
+    (
+        (
+            AuthenticationFailedError,
+            ClusterAuthorizationFailedError,
+            GroupAuthorizationFailedError,
+            TopicAuthorizationFailedError,
+            TransactionalIdAuthorizationFailed,
+        ),
+        lambda why: ConfigError([f"refused by Kafka: {why}"]),
+    ),
     (
         (OffsetOutOfRangeError, NoOffsetForPartitionError),
         lambda why: ConfigError([f"the log no longer holds the offset to go on from: {why}"]),
     ),
-    # the broker's refusal of a single record has no class of its own
-    ((UnknownError,), lambda _: InvalidRecord("the broker refused a record")),
+    # the broker's refusal of a single record has no class of its own; sending the same again never helps
+    (
+        (UnknownError, MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError),
+        lambda why: InvalidRecord(f"the broker refused a record: {why.partition(':')[0]}"),
+    ),
     ((KafkaError, ConsumerStoppedError, OSError, TimeoutError), Unavailable),
 )
 
@@ -240,13 +257,6 @@ async def admin_client(kafka: KafkaSettings, client_id: str) -> AsyncIterator[AI
             await admin.close()
 
 
-async def stop_quietly(client: Any, budget_s: float = 5.0) -> None:
-    """Stop a consumer or producer within a budget. A client that cannot stop any more is left to the process's end."""
-    with suppress(Exception):
-        async with asyncio.timeout(budget_s):
-            await client.stop()
-
-
 async def partition_counts(kafka: KafkaSettings, names: Iterable[str], client_id: str = "callstream") -> dict[str, int]:
     """Return the partition counts of those of `names` (with prefix) that exist. Raises `Unavailable`."""
     wanted = sorted(set(names))
@@ -257,32 +267,6 @@ async def partition_counts(kafka: KafkaSettings, names: Iterable[str], client_id
             return {}
         described = await admin.describe_topics(found)
     return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["partitions"]}
-
-
-async def connect_with_retry(
-    start: Callable[[], Awaitable[T]],
-    *,
-    stopping: asyncio.Event,
-    on_wait: Callable[[Unavailable], None],
-    cap_s: float = 5.0,
-) -> T | None:
-    """Call `start` until it answers; None when `stopping` is set first.
-
-    Waits with full jitter (0 to a bound that doubles from 0.2 s up to `cap_s`) after each `Unavailable`, and tells
-    `on_wait` why.
-    """
-    bound_s = 0.2
-    while not stopping.is_set():
-        try:
-            return await start()
-        except Unavailable as error:
-            on_wait(error)
-            delay_s = error.retry_after_s or random.uniform(0, bound_s)  # noqa: S311 - jitter, no secret
-            bound_s = min(cap_s, bound_s * 2)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
-                    await stopping.wait()
-    return None
 
 
 class Partitioner:

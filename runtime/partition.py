@@ -13,7 +13,7 @@ from runtime import metrics
 from runtime.checkpoint import Application, ChangelogReader, Checkpoint, Step
 from runtime.clock import Clock
 from runtime.config import KafkaSettings
-from runtime.errors import ConfigError, UsageError
+from runtime.errors import ConfigError, Fenced, Unavailable, UsageError
 from runtime.kafka import ConsumerRecord, TopicPartition
 from runtime.poison import Poison
 from runtime.processor import Processor
@@ -21,6 +21,7 @@ from runtime.task import Frozen, ProcessorFailed, Task
 from runtime.tuning import TaskHostSettings
 from schemas.codec import SchemaStore
 from schemas.records import ChangelogEntry
+from schemas.topics import dead_letters
 
 S = TypeVar("S")
 Bounds = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
@@ -44,8 +45,9 @@ class Surroundings(Generic[S]):
 class PartitionHost(Generic[S]):
     """Processing of one assigned partition.
 
-    `task` is None until `open` has restored it and again once `failure` is set: then nothing of the memory may be used,
-    and the partition must be opened anew or given away.
+    `task` is None until `open` has restored it, and again as soon as its memory may not be used: after a failed or
+    cancelled commit, which took outputs with it, and after a step that did not end. Then the partition must be opened
+    anew, rewound or given away; nothing of it is ever committed. `failure` is the error that caused it, if any.
     """
 
     def __init__(self, surroundings: Surroundings[S], tp: TopicPartition) -> None:
@@ -54,7 +56,13 @@ class PartitionHost(Generic[S]):
         self.failure: Exception | None = None
         self.committing: asyncio.Task[None] | None = None
         self.opening: asyncio.Task[None] | None = None
+        self.asking: asyncio.Task[None] | None = None
+        """Waits for the registry's answer about schema ids; the partition is paused meanwhile."""
+        self.asked: set[int] = set()
+        """Schema ids the registry was asked for: what is still unknown makes dead letters."""
         self.held_back = False
+        self.refused = False
+        """The group says that the partition is somebody else's: an assignment will follow."""
         self._shared = surroundings
         self._checkpoint: Checkpoint | None = None
         self._committed: ChangelogEntry | None = None
@@ -62,7 +70,8 @@ class PartitionHost(Generic[S]):
         self._committed_at_s = surroundings.clock.monotonic_s()
         self._rows_since_commit = 0
         self._poison = Poison()
-        self._records_metric = metrics.TASK_RECORDS.labels(topic=tp.topic, partition=str(tp.partition))
+        self._dead_letter_topic = dead_letters(surroundings.processor.group).name
+        self._labels = {"topic": tp.topic, "partition": str(tp.partition)}
 
     @property
     def committed_position(self) -> int:
@@ -121,15 +130,20 @@ class PartitionHost(Generic[S]):
         if self.task is None:
             message = "process needs an open partition"
             raise UsageError(message)
+        # spent until every part has ended: whatever raises leaves a state that is ahead of its position
+        task, self.task = self.task, None
         try:
-            for part in self._poison.parts(records):
-                count = self.task.step(part, self._poison.dead)
-                self._rows_since_commit += len(part)
-                metrics.TASK_DEAD_LETTERS.labels(reason="invalid").inc(count)
+            with metrics.TASK_STEP_SECONDS.time():
+                for part in self._poison.parts(records):
+                    task.step(part, self._poison.dead)
+                    self._rows_since_commit += len(part)
         except ProcessorFailed as failed:
             self._poison.failed(failed)
             return False
-        self._records_metric.inc(len(records))
+        self.task = task
+        metrics.TASK_RECORDS.labels(**self._labels).inc(len(records))
+        age_s = self._shared.clock.wall_s() - records[-1].timestamp / 1000
+        metrics.TASK_LAG_SECONDS.labels(**self._labels).set(max(0.0, age_s))
         return True
 
     async def rewind(self) -> int:
@@ -175,23 +189,66 @@ class PartitionHost(Generic[S]):
         metrics.TASK_STATE_BYTES.labels(partition=str(self.tp.partition)).set(len(frozen.entry.state))
         for topic, count in Counter(output.topic for output in frozen.outputs).items():
             metrics.TASK_OUTPUTS.labels(topic=topic).inc(count)
+            if topic == self._dead_letter_topic:
+                metrics.TASK_DEAD_LETTERS.labels(reason="InvalidRecord").inc(count)
+
+    def commit_ended(self) -> None:
+        """Take note that the commit under way is over; one that was cancelled took outputs with it."""
+        committing, self.committing = self.committing, None
+        if committing is not None and committing.cancelled():
+            self.task = None
 
     async def committed(self) -> None:
         """Wait until no commit is under way."""
         if self.committing is not None:
             await asyncio.wait([self.committing])
 
-    async def release(self) -> None:
-        """Commit what is done, then stop the producer. Every failure is allowed: the next owner restores."""
-        if self.opening is not None:
-            self.opening.cancel()
-            await asyncio.wait([self.opening])
+    @property
+    def uncommitted_for_s(self) -> float:
+        """For how long processed records have waited for a commit; 0 while none do."""
+        if self.position == self.committed_position:
+            return 0.0
+        return self._shared.clock.monotonic_s() - self._committed_at_s
+
+    @property
+    def fatal(self) -> Exception | None:
+        """The failure, when neither time nor the group can heal it."""
+        return None if isinstance(self.failure, Fenced | Unavailable) else self.failure
+
+    async def release(self, budget_s: float) -> None:
+        """Commit what is done, within a budget, then stop the producer.
+
+        What cannot be committed is not lost: the next owner restores the former state and does it again. An error that
+        is not about Kafka stands in `failure` afterwards.
+        """
+        try:
+            async with asyncio.timeout(budget_s):
+                await self._finish()
+        except TimeoutError:
+            self.failure = Unavailable("the commit was not finished before the partition was given away")
+        except Exception as error:  # noqa: BLE001 - whoever releases looks at it; the other partitions come first
+            self.failure = error
+        finally:
+            if self.committing is not None:
+                self.committing.cancel()
+            await self.close()
+            self._forget_metrics()
+
+    async def _finish(self) -> None:
+        for waiting in (self.opening, self.asking):
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.wait([waiting])
         await self.committed()
-        if self.task is not None:
-            frozen = self.due(interval_s=0)
-            if frozen is not None:
-                await self.commit(frozen)
-        await self.close()
+        frozen = self.due(interval_s=0)
+        if frozen is not None:
+            await self.commit(frozen)
+
+    def _forget_metrics(self) -> None:
+        """Leave no gauge behind that tells of a partition somebody else works on."""
+        for gauge in (metrics.TASK_LAG_RECORDS, metrics.TASK_LAG_SECONDS):
+            gauge.remove(self._labels["topic"], self._labels["partition"])
+        metrics.TASK_STATE_BYTES.remove(self._labels["partition"])
 
     async def close(self) -> None:
         """Stop the producer without committing."""

@@ -5,16 +5,15 @@ commits run beside it. One lock keeps a rebalance from taking a partition away i
 """
 
 import asyncio
-import random
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from audio.frames import unknown_ids
 from runtime import metrics
+from runtime.asking import ask
 from runtime.checkpoint import Application, ChangelogReader, Step
-from runtime.errors import ConfigError, Fenced, Unavailable
+from runtime.errors import Unavailable
 from runtime.kafka import (
     AIOKafkaConsumer,
     ConsumerRecord,
@@ -22,23 +21,23 @@ from runtime.kafka import (
     RebalanceListener,
     TopicPartition,
     connect_with_retry,
-    partition_counts,
     start_consumer,
     stop_quietly,
     translated,
 )
+from runtime.opening import Opener, bounds
 from runtime.partition import PartitionHost, Surroundings
 from runtime.processor import Processor
 from runtime.service import Service
+from runtime.topics_check import check_topics
 from runtime.tuning import ProcessorSettings, TaskHostSettings
-from schemas.topics import dead_letters
 
 S = TypeVar("S")
 P = TypeVar("P", bound=ProcessorSettings)
 _POLL_MS = 100
 _STOP_POLL_S = 2.0
-_ANSWER_S = 15.0
-_REOPEN_CAP_S = 5.0
+_RELEASE_S = 8.0
+_LEAVE_S = 4.0
 
 
 async def run_tasks(
@@ -83,10 +82,15 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         self._hosts: dict[TopicPartition, PartitionHost[S]] = {}
         self._lock = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
-        self._reader: ChangelogReader | None = None
+        self._reader = ChangelogReader(settings.kafka, self._application, service.store)
+        self._opener: Opener[S] | None = None
         self._group: asyncio.TaskGroup | None = None
+        self._fatal: Exception | None = None
+        # a drain leaves time for the end of a rebalance, for the commits and for leaving the group
+        self._release_s = min(_RELEASE_S, settings.service.drain_budget_s / 4)
         self._polled_at_s = service.clock.monotonic_s()
         metrics.TASK_POLL_AGE_SECONDS.set_function(lambda: service.clock.monotonic_s() - self._polled_at_s)
+        metrics.TASK_COMMIT_AGE_SECONDS.set_function(self._uncommitted_for_s)
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -96,19 +100,27 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Connect, poll until the service stops, then drain."""
         self._group = group
-        if not await self._connect():
-            return
+        self._service.health.ready("tasks", ok=False, why="no partitions were assigned yet")
+        try:
+            if await self._connect():
+                await self._poll_until_stopped(group)
+        finally:
+            await self._drain()
+        self._raise_fatal()
+
+    async def _poll_until_stopped(self, group: asyncio.TaskGroup) -> None:
+        stopping = self._service.stopping
         try:
             async with asyncio.timeout(None) as limit:
                 watcher = group.create_task(self._limit_last_poll(limit))
-                while not self._service.stopping.is_set():
-                    await self._turn()
+                try:
+                    while not stopping.is_set():
+                        await self._turn()
+                finally:
+                    watcher.cancel()
         except TimeoutError:
-            if not self._service.stopping.is_set():
+            if not stopping.is_set():
                 raise
-        finally:
-            watcher.cancel()
-            await self._drain()
 
     # --- connecting ---------------------------------------------------------------------------------------------
 
@@ -120,34 +132,14 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
 
         if await connect_with_retry(self._check_topics, stopping=stopping, on_wait=waiting) is None:
             return False
-        self._reader = await connect_with_retry(self._open_reader, stopping=stopping, on_wait=waiting)
-        if self._reader is None:
+        if await connect_with_retry(self._join, stopping=stopping, on_wait=waiting) is None:
             return False
-        self._consumer = await connect_with_retry(self._join, stopping=stopping, on_wait=waiting)
-        self._service.health.ready("kafka", ok=self._consumer is not None)
-        return self._consumer is not None
-
-    async def _check_topics(self) -> bool:
-        """Raise `Unavailable` while topics are missing, `ConfigError` when their partition counts differ."""
-        names = [
-            self._processor.input_topic,
-            self._application.changelog_topic,
-            self._application.topic(dead_letters(self._processor.group).name),
-            *(self._application.topic(name) for name in self._outputs),
-        ]
-        counts = await partition_counts(self._service.settings.kafka, names, self._application.application_id)
-        missing = sorted(set(names) - set(counts))
-        if missing:
-            message = f"topics are missing: {', '.join(missing)}; `callstream topics apply` creates them"
-            raise Unavailable(message)
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-            message = f"topics keyed by conversation must have the same partition count, but: {listed}"
-            raise ConfigError([message])
+        self._service.health.ready("kafka", ok=True)
         return True
 
-    async def _open_reader(self) -> ChangelogReader:
-        return await ChangelogReader.open(self._service.settings.kafka, self._application, self._service.store)
+    async def _check_topics(self) -> bool:
+        kafka = self._service.settings.kafka
+        return await check_topics(kafka, self._application, self._processor.input_topic, self._outputs)
 
     async def _join(self) -> AIOKafkaConsumer:
         instance = self._tuning.group_instance_id
@@ -162,6 +154,7 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             heartbeat_interval_ms=self._tuning.heartbeat_interval_ms,
         )
         self._consumer = consumer
+        self._opener = Opener(consumer, self._reader, self._owns, self._service.log)
         for tp in self._hosts:
             consumer.pause(tp)
         return consumer
@@ -191,18 +184,30 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         metrics.TASK_PARTITIONS.set(0)
         async with asyncio.TaskGroup() as releasing:
             for host in hosts.values():
-                releasing.create_task(host.release())
+                releasing.create_task(host.release(self._release_s))
+        # an error raised in a callback of the group would be swallowed there: the loop raises it
+        self._fatal = self._fatal or next((host.fatal for host in hosts.values() if host.fatal is not None), None)
+
+    def _raise_fatal(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _owns(self, host: PartitionHost[S]) -> bool:
+        return self._hosts.get(host.tp) is host
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
+        self._raise_fatal()
         self._open_new()
         batches = await self._poll()
+        # Whoever replaces a task also seeks, and reads again what was polled for the task before: while one partition
+        # is worked on, the next one's task may be dropped and restored.
+        polled = [(host, host.task, batches[tp]) for tp, host in self._hosts.items() if tp in batches]
         self._polled_at_s = self._service.clock.monotonic_s()
         async with self._lock:
-            for tp, records in batches.items():
-                host = self._hosts.get(tp)
-                if host is not None and host.task is not None:
+            for host, task, records in polled:
+                if task is not None and host.task is task and self._owns(host):
                     await self._process(host, records)
                     await asyncio.sleep(0)
             self._commit_due()
@@ -213,7 +218,8 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             try:
                 return dict(await self.consumer.getmany(timeout_ms=_POLL_MS, max_records=self._tuning.max_records))
             except NoOffsetForPartitionError:
-                # the group never committed; every partition is seeked by its own state before it is resumed
+                # the group never committed; every partition is sought by its own state before it is resumed
+                await asyncio.sleep(_POLL_MS / 1000)
                 return {}
 
     async def _limit_last_poll(self, limit: asyncio.Timeout) -> None:
@@ -222,11 +228,12 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         limit.reschedule(asyncio.get_running_loop().time() + _STOP_POLL_S)
 
     async def _process(self, host: PartitionHost[S], records: list[ConsumerRecord]) -> None:
-        unknown = unknown_ids([record.value for record in records], self._service.store)
-        if unknown:
-            await self._service.registry.resolve(unknown, self._service.store)
-        expected = host.position
-        fresh = [record for record in records if record.offset >= expected]
+        if self._service.registry.configured:
+            unknown = unknown_ids([record.value for record in records], self._service.store) - host.asked
+            if unknown:
+                self._ask_first(host, unknown)
+                return
+        fresh = [record for record in records if record.offset >= host.position]
         if fresh and not host.process(fresh):
             position = await host.rewind()
             if host.task is not None:
@@ -234,6 +241,20 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         if host.overfull and not host.held_back:
             host.held_back = True
             self.consumer.pause(host.tp)
+
+    def _ask_first(self, host: PartitionHost[S], unknown: set[int]) -> None:
+        """Pause a partition and read the poll again once the registry has said what its schema ids mean."""
+        self.consumer.pause(host.tp)
+        self.consumer.seek(host.tp, host.position)
+        if host.asking is None and self._group is not None:
+            host.asking = self._group.create_task(self._ask(host, unknown))
+
+    async def _ask(self, host: PartitionHost[S], unknown: set[int]) -> None:
+        await ask(self._service, unknown, host.asked)
+        host.asking = None
+        if self._owns(host) and host.task is not None:
+            host.held_back = False
+            self.consumer.resume(host.tp)
 
     def _commit_due(self) -> None:
         interval_s = max(self._tuning.commit_interval_ms / 1000, len(self._hosts) / 32)
@@ -244,97 +265,51 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
                 host.committing.add_done_callback(partial(self._after_commit, host))
 
     def _after_commit(self, host: PartitionHost[S], _: asyncio.Task[None]) -> None:
-        host.committing = None
-        if self._hosts.get(host.tp) is not host:
+        host.commit_ended()
+        if not self._owns(host):
             return
-        if host.failure is not None:
-            self._open(host)
-        elif host.held_back:
+        if host.held_back and host.task is not None and host.asking is None:
             host.held_back = False
             self.consumer.resume(host.tp)
 
-    # --- opening and recovering ---------------------------------------------------------------------------------
+    # --- opening ------------------------------------------------------------------------------------------------
 
     def _open_new(self) -> None:
+        """Open what was just assigned, and anew what failed."""
         for host in self._hosts.values():
-            if host.task is None and host.opening is None and host.failure is None and host.committing is None:
+            if host.task is None and host.opening is None and host.committing is None and not host.refused:
                 self._open(host)
 
     def _open(self, host: PartitionHost[S]) -> None:
-        if self._group is not None and host.opening is None and not self._service.stopping.is_set():
-            host.opening = self._group.create_task(self._open_host(host))
+        if self._group is not None and self._opener is not None and not self._service.stopping.is_set():
+            host.opening = self._group.create_task(self._opener.open(host))
+            host.opening.add_done_callback(partial(self._after_opening, host))
 
-    async def _open_host(self, host: PartitionHost[S]) -> None:
-        """Open a partition; after a failure first see whether it is still ours. Retries while Kafka does not answer."""
-        bound_s = 0.2
-        try:
-            while self._hosts.get(host.tp) is host and self._reader is not None:
-                try:
-                    if host.failure is not None and not await self._still_ours(host):
-                        return
-                    position = await host.open(self._reader)
-                except (Unavailable, Fenced) as error:
-                    host.failure = error
-                    await asyncio.sleep(random.uniform(0, bound_s))  # noqa: S311 - jitter, no secret
-                    bound_s = min(_REOPEN_CAP_S, bound_s * 2)
-                    continue
-                if self._hosts.get(host.tp) is host:
-                    self.consumer.seek(host.tp, position)
-                    self.consumer.resume(host.tp)
-                    host.held_back = False
-                    self._service.log.info("partition restored", partition=host.tp.partition, position=position)
-                return
-        finally:
-            host.opening = None
-
-    async def _still_ours(self, host: PartitionHost[S]) -> bool:
-        """Pause a dropped partition; ask the group, by a commit, whether it is still assigned to us.
-
-        The broker fences a producer whose transaction timed out just as a new owner does: only the group knows.
-        """
-        failure = host.failure
-        fenced = isinstance(failure, Fenced)
-        with suppress(Exception):
-            self.consumer.pause(host.tp)
-        if failure is not None and not isinstance(failure, Fenced | Unavailable):
-            raise failure
-        reason = "fenced" if fenced else "unavailable"
-        metrics.TASK_RESTARTS.labels(reason=reason).inc()
-        self._service.log.warning("a task was dropped", partition=host.tp.partition, cause=reason, error=str(failure))
-        if not fenced:
-            metrics.TASK_UNAVAILABLE.inc()
-            return True
-        metrics.TASK_FENCED.inc()
-        try:
-            with translated():
-                async with asyncio.timeout(_ANSWER_S):
-                    await self.consumer.commit({host.tp: host.committed_position})
-        except Fenced:
-            return False
-        return True
+    @staticmethod
+    def _after_opening(host: PartitionHost[S], _: asyncio.Task[None]) -> None:
+        host.opening = None
 
     async def _bounds(self, tp: TopicPartition) -> tuple[int, int]:
-        with translated():
-            async with asyncio.timeout(_ANSWER_S):
-                first = (await self.consumer.beginning_offsets([tp]))[tp]
-                end = (await self.consumer.end_offsets([tp]))[tp]
-        return first, end
+        return await bounds(self.consumer, tp)
 
     # --- ending and telling -------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        async with self._lock:
-            await self._release_all()
-        if self._consumer is not None:
-            await stop_quietly(self._consumer)
-        if self._reader is not None:
+        try:
+            async with self._lock:
+                await self._release_all()
+        finally:
+            if self._consumer is not None:
+                await stop_quietly(self._consumer, _LEAVE_S)
             await self._reader.close()
 
+    def _uncommitted_for_s(self) -> float:
+        return max((host.uncommitted_for_s for host in self._hosts.values()), default=0.0)
+
     def _report(self) -> None:
-        open_hosts = [host for host in self._hosts.values() if host.task is not None]
-        ready = len(open_hosts) == len(self._hosts)
         waiting = sorted(tp.partition for tp, host in self._hosts.items() if host.task is None)
-        self._service.health.ready("tasks", ok=ready, why=f"partitions being restored: {waiting}")
-        for host in open_hosts:
-            lag = max(0, (self.consumer.highwater(host.tp) or 0) - host.position)
-            metrics.TASK_LAG_RECORDS.labels(topic=host.tp.topic, partition=str(host.tp.partition)).set(lag)
+        self._service.health.ready("tasks", ok=not waiting, why=f"partitions being restored: {waiting}")
+        for tp, host in self._hosts.items():
+            if host.task is not None:
+                lag = max(0, (self.consumer.highwater(tp) or 0) - host.position)
+                metrics.TASK_LAG_RECORDS.labels(topic=tp.topic, partition=str(tp.partition)).set(lag)
