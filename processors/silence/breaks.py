@@ -148,11 +148,12 @@ class Breaks:
             first=np.ones(sides, np.bool_),
             memory=channel[:sides, columns.MEMORY],
         )
-        changes: list[list[Change]] = []
+        changes: list[Change] = []
         for side, memory in enumerate(self._detector.memories(blocks).tolist()):
             active = memory & 1
             before = int(channel[side, columns.HEARD_SUM])
-            changes.append([(0, 1 + active, before)] if channel[side, columns.RUN] != 1 + active else [])
+            if channel[side, columns.RUN] != 1 + active:
+                changes.append((0, side, 1 + active, before))
             column = columns.SPEECH if active else columns.SILENCE
             channel[side, columns.CHANNEL_WINDOW][column] += head - start
             channel[side, columns.CHANNEL_TOTAL][column] += head - start

@@ -5,8 +5,10 @@ plain assignment. A draft is an object of a class with the same slots that is no
 the record's own class. It is then a record like any other, equal to one made by the constructor.
 """
 
-from dataclasses import field, fields, make_dataclass
+from collections.abc import Callable
+from dataclasses import fields, make_dataclass
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -16,11 +18,11 @@ R = TypeVar("R", bound="DataclassInstance")
 
 
 @cache
-def _twin(record: type[Any]) -> type[Any]:
-    """Return a class with the record's slots whose objects can be changed; its constructor takes all by position."""
-    return make_dataclass(
-        record.__name__, [(each.name, Any, field()) for each in fields(record)], slots=True, eq=False, repr=False
-    )
+def _twin(record: type[Any]) -> tuple[type[Any], Callable[[Any], tuple[Any, ...]]]:
+    """Return a class with the record's slots whose objects can be changed, and what it is made from, by position."""
+    names = [each.name for each in fields(record)]
+    twin = make_dataclass(record.__name__, [(name, Any) for name in names], slots=True, eq=False, repr=False)
+    return twin, attrgetter(*names)
 
 
 class Drafts(Generic[R]):
@@ -30,8 +32,8 @@ class Drafts(Generic[R]):
 
     def __init__(self, pattern: R) -> None:
         self._record = type(pattern)
-        self._twin = _twin(self._record)
-        self._values = tuple(getattr(pattern, each.name) for each in fields(pattern))
+        self._twin, values_of = _twin(self._record)
+        self._values = values_of(pattern)
 
     def draft(self) -> Any:
         """Return an object whose fields have the pattern's values and can be assigned; others raise AttributeError."""

@@ -24,8 +24,8 @@ _FINISHED = {_SILENCE: SilenceEventKind.SILENCE, _SPEECH: SilenceEventKind.SPEEC
 _STARTED = {_SILENCE: SilenceEventKind.SILENCE_STARTED, _SPEECH: SilenceEventKind.SPEECH_STARTED}
 _ENDED_BY = {_SILENCE: EndedBy.SILENCE, _SPEECH: EndedBy.SPEECH}
 
-Change = tuple[int, int, int]
-"""A block at which a side's class changes: its index, the new class, the side's sum of squares in front of it."""
+Change = tuple[int, int, int, int]
+"""A block at which a side's class changes: its index, the side, the new class, the side's sum in front of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,13 @@ class Joint:
 
     def settle(self, block: int, sides: Sequence[Side], head: int, spans: list[Span]) -> None:
         """Follow what the sides have just confirmed."""
-        broken = [side.confirmed_start for side in sides if side.confirmed != self._class]
-        if broken:
-            if self.level:
-                self.finish(block, min(broken), _ENDED_BY[3 - self._class], spans)
-            return
+        joined = self._class
+        for side in sides:
+            if side.confirmed != joined:
+                if self.level:
+                    end = min(each.confirmed_start for each in sides if each.confirmed != joined)
+                    self.finish(block, end, _ENDED_BY[3 - joined], spans)
+                return
         if not self.level:
             self.level = 1
             self.start = max(side.confirmed_start for side in sides)
@@ -150,23 +152,20 @@ class SpanMachine:
         self._over = Joint(_SPEECH, (limits.overtalk,), *over)
         self._joints = ([self._dead] if both else []) + ([self._over] if len(sides) > 1 else [])
 
-    def feed(self, ends: Sequence[int], starts: Sequence[int], changes: Sequence[Sequence[Change]]) -> None:
-        """Go through consecutive blocks: their ends and starts, and the changes of each side in their order."""
-        pointers = [0] * len(changes)
-        block = 0
+    def feed(self, ends: Sequence[int], starts: Sequence[int], changes: Sequence[Change]) -> None:
+        """Go through consecutive blocks: their ends and starts, and the changes by block and side."""
+        block = pointer = 0
         while True:
             block = bisect_left(ends, self._deadline(), block)
-            for pointer, own in zip(pointers, changes, strict=True):
-                if pointer < len(own):
-                    block = min(block, own[pointer][0])
+            if pointer < len(changes):
+                block = min(block, changes[pointer][0])
             if block >= len(ends):
                 return
-            for index, own in enumerate(changes):
-                if pointers[index] < len(own) and own[pointers[index]][0] == block:
-                    side = self._sides[index]
-                    _, side.run, side.run_sum = own[pointers[index]]
-                    side.run_start = starts[block]
-                    pointers[index] += 1
+            while pointer < len(changes) and changes[pointer][0] == block:
+                _, index, run, before = changes[pointer]
+                side = self._sides[index]
+                side.run, side.run_start, side.run_sum = run, starts[block], before
+                pointer += 1
             self._settle(block, ends[block])
             block += 1
 
@@ -196,16 +195,8 @@ class SpanMachine:
         return (dead.level, dead.start, over.level, over.start, dead.total, over.total)
 
     def _deadline(self) -> int:
-        deadline = _NEVER
-        steady = True
-        for side in self._sides:
-            if side.run != side.confirmed:
-                steady = False
-                deadline = min(deadline, side.run_start + self._limits[side.run])
-        if steady:
-            for joint in self._joints:
-                deadline = min(deadline, joint.deadline())
-        return deadline
+        open_runs = [side.run_start + self._limits[side.run] for side in self._sides if side.run != side.confirmed]
+        return min(open_runs or [joint.deadline() for joint in self._joints], default=_NEVER)
 
     def _settle(self, block: int, head: int) -> None:
         for index, side in enumerate(self._sides):

@@ -4,8 +4,6 @@ Nothing here loops over frames. Python runs only for sessions in which a class c
 for windows that are complete.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +16,7 @@ from processors.silence.detector import Blocks, Detector
 from processors.silence.media import BLOCKS_PER_S, SIDES_OF, Numbers, Rows
 from processors.silence.pieces import Pieces, pieces_of
 from processors.silence.report import Report
+from processors.silence.spans import Change
 from processors.silence.state import SIDES, SilenceState
 from processors.silence.tuning import Tuning, limits
 
@@ -217,25 +216,27 @@ class Stretches:
 
     def _spans(self, units: _Units, runs: _Runs, busy_slot: NDArray[np.bool_]) -> None:
         """Run the span machine of each busy session."""
-        opening = np.flatnonzero(firsts(units.slot))
-        bounds = np.append(opening, len(units.slot))
-        busy = busy_slot[units.slot[opening]]
-        ends, starts, rows = units.end.tolist(), units.start.tolist(), units.row.tolist()
-        take = [_taker(runs, side) for side in range(SIDES)]
+        mine = np.flatnonzero(busy_slot[units.slot])
+        slot = units.slot[mine]
+        opening = np.flatnonzero(firsts(slot))
+        bounds = [*opening.tolist(), len(mine)]
+        changes, stops = _changes(runs, busy_slot[units.slot], mine, bounds)
+        ends, starts, rows = units.end[mine].tolist(), units.start[mine].tolist(), units.row[mine].tolist()
         session, channel = self._state.session, self._state.channel
-        slots = units.slot[opening[busy]]
+        slots = slot[opening]
         loaded = zip(slots.tolist(), session[slots].tolist(), channel[slots].tolist(), strict=True)
+        limit_of = {
+            rate_hz: limits(self._tuning, rate_hz) for rate_hz in np.unique(session[slots, columns.RATE]).tolist()
+        }
         sides, joints = [], []
-        for (slot, row, own), low, high in zip(
-            loaded, bounds[:-1][busy].tolist(), bounds[1:][busy].tolist(), strict=True
-        ):
-            machine = machine_of(limits(self._tuning, row[columns.RATE]), row, own)
-            changes = [take[side](low, high) for side in range(machine.sides)]
-            machine.feed(ends[low:high], starts[low:high], changes)
+        for index, (slot_of, row, own) in enumerate(loaded):
+            low, high = bounds[index], bounds[index + 1]
+            machine = machine_of(limit_of[row[columns.RATE]], row, own)
+            machine.feed(ends[low:high], starts[low:high], changes[stops[index] : stops[index + 1]])
             sides.append(machine.rows())
             joints.append(machine.joint_row())
             if machine.spans:
-                self._report.spans(slot, machine.spans, rows[low:high])
+                self._report.spans(slot_of, machine.spans, rows[low:high])
         channel[slots, :, columns.CONFIRMED : columns.LONGEST + 1] = sides
         session[slots, columns.DEAD : columns.OVER_TOTAL + 1] = joints
 
@@ -316,14 +317,16 @@ class Stretches:
         return counts, levels
 
 
-def _taker(runs: _Runs, side: int) -> Callable[[int, int], list[tuple[int, int, int]]]:
-    """Return a function that takes one side's changes in a range of units, counted from the range's start."""
-    mine = runs.side == side
-    unit = runs.unit[mine].tolist()
-    classes, before = runs.classes[mine].tolist(), runs.before[mine].tolist()
+def _changes(runs: _Runs, busy: NDArray[np.bool_], mine: Numbers, bounds: list[int]) -> tuple[list[Change], list[int]]:
+    """Return the changes of the busy units `mine`, one session after another, and where each session's begin and end.
 
-    def take(low: int, high: int) -> list[tuple[int, int, int]]:
-        first, stop = bisect_left(unit, low), bisect_left(unit, high)
-        return [(unit[at] - low, classes[at], before[at]) for at in range(first, stop)]
-
-    return take
+    `bounds` says where each session begins in `mine`; blocks count from there.
+    """
+    chosen = np.flatnonzero(busy[runs.unit])
+    # sides come one after the other, so a stable order by unit has them in their order at each unit
+    chosen = chosen[np.argsort(runs.unit[chosen], kind="stable")]
+    at = np.searchsorted(mine, runs.unit[chosen])
+    stops = np.searchsorted(at, bounds)
+    block = at - np.repeat(bounds[:-1], np.diff(stops))
+    columns_of = (block, runs.side[chosen], runs.classes[chosen], runs.before[chosen])
+    return list(zip(*(column.tolist() for column in columns_of), strict=True)), stops.tolist()
