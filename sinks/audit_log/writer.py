@@ -67,7 +67,7 @@ class Objects:
         """Write an object that does not exist yet; False when one of that name does. It outlives a power cut."""
         with _translated(self.url):
             try:
-                await obstore.put_async(self._store, name, data, mode="create", use_multipart=False)
+                await asyncio.to_thread(obstore.put, self._store, name, data, mode="create", use_multipart=False)
             except exceptions.AlreadyExistsError:
                 return False
         await self._sync(name)
@@ -76,25 +76,26 @@ class Objects:
     async def replace(self, name: str, data: bytes) -> None:
         """Write an object whole, over one that is there."""
         with _translated(self.url):
-            await obstore.put_async(self._store, name, data, use_multipart=False)
+            await asyncio.to_thread(obstore.put, self._store, name, data, use_multipart=False)
         await self._sync(name)
 
     async def read(self, name: str) -> bytes | None:
         """Return an object's bytes, None when there is none. Raises `LogDamaged` for one too large to be ours."""
         with _translated(self.url):
             try:
-                found = await obstore.get_async(self._store, name)
+                found = await asyncio.to_thread(obstore.get, self._store, name)
             except FileNotFoundError:
                 return None
             if found.meta["size"] > MAX_OBJECT_BYTES:
                 message = f"{name} has {found.meta['size']} bytes, more than any object of the log"
                 raise LogDamaged(message)
-            return bytes(await found.bytes_async())
+            return bytes(await asyncio.to_thread(found.bytes))
 
     async def names(self, after: str | None = None) -> AsyncGenerator[str, None]:
         """Yield the names of all objects, or of those behind `after`, in no particular order."""
         with _translated(self.url):
-            async for objects in obstore.list(self._store, offset=after):
+            pages = obstore.list(self._store, offset=after)
+            while (objects := await asyncio.to_thread(next, pages, None)) is not None:
                 for found in objects:
                     yield found["path"]
 

@@ -59,7 +59,7 @@ class Objects:
         Raises `Unavailable` while the store does not take them, `ConfigError` when it refuses our rights.
         """
         try:
-            await obstore.put_async(self._store, key, content)
+            await asyncio.to_thread(obstore.put, self._store, key, content)
             if self._root is not None:
                 await asyncio.to_thread(_settle, self._root / key)
         except (PermissionDeniedError, UnauthenticatedError) as error:

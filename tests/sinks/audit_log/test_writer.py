@@ -277,12 +277,12 @@ async def test_a_bad_record_becomes_a_dead_letter_and_an_entry(setup):
 
 
 async def test_a_store_that_does_not_answer_is_unavailable(setup, monkeypatch):
-    async def fail(*_args: object, **_options: object) -> None:
+    def fail(*_args: object, **_options: object) -> None:
         raise exceptions.GenericError("no route\nDebug source: …")  # noqa: TRY003
 
     objects = Objects(str(setup.log), create=True)
-    monkeypatch.setattr(obstore, "put_async", fail)
-    monkeypatch.setattr(obstore, "get_async", fail)
+    monkeypatch.setattr(obstore, "put", fail)
+    monkeypatch.setattr(obstore, "get", fail)
     with pytest.raises(Unavailable, match=r"no route$"):
         await objects.create("a", b"")
     with pytest.raises(Unavailable):
@@ -290,11 +290,11 @@ async def test_a_store_that_does_not_answer_is_unavailable(setup, monkeypatch):
 
 
 async def test_a_store_that_refuses_us_is_a_matter_of_configuration(setup, monkeypatch):
-    async def refuse(*_args: object, **_options: object) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
         raise exceptions.PermissionDeniedError("denied")
 
     objects = Objects(str(setup.log), create=True)
-    monkeypatch.setattr(obstore, "put_async", refuse)
+    monkeypatch.setattr(obstore, "put", refuse)
     with pytest.raises(ConfigError, match="denied"):
         await objects.replace("a", b"")
 

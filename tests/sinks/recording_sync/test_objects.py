@@ -36,10 +36,10 @@ async def test_other_stores_take_bytes_and_files(tmp_path):
 
 @pytest.mark.parametrize(("error", "ours"), [(GenericError, Unavailable), (PermissionDeniedError, ConfigError)])
 async def test_a_stores_errors_become_ours_by_who_must_act(error, ours, tmp_path, monkeypatch):
-    async def refuse(*_):
+    def refuse(*_):
         raise error(*["secret details"])
 
-    monkeypatch.setattr("sinks.recording_sync.objects.obstore.put_async", refuse)
+    monkeypatch.setattr("sinks.recording_sync.objects.obstore.put", refuse)
     with pytest.raises(ours) as caught:
         await Objects.open(str(tmp_path)).put("a", b"")
     assert "secret" not in str(caught.value)
