@@ -16,7 +16,6 @@ from callstream.demo.evidence import Evidence
 from callstream.demo.stage import DemoOptions, Play, Stage, findings, perform, recording_paths, stage
 from runtime.clock import SystemClock
 from runtime.config import Settings, load
-from runtime.errors import CallstreamError
 
 _FAILED = 1
 _INTERRUPTED = 130
@@ -43,12 +42,7 @@ def demo(
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
-    try:
-        raise typer.Exit(asyncio.run(_Demo(options, console, stay=stay).run()))
-    except* CallstreamError as errors:
-        for error in errors.exceptions:
-            console.print(f"[red]The demo failed:[/red] {error}", highlight=False)
-        raise typer.Exit(_FAILED) from None
+    raise typer.Exit(asyncio.run(_Demo(options, console, stay=stay).run()))
 
 
 class _Demo:
@@ -58,6 +52,7 @@ class _Demo:
         self._options = options
         self._console = console
         self._stay = stay
+        self._staying = False
         self._clock = SystemClock()
         self._began_s = self._clock.monotonic_s()
         self._said_s = self._began_s
@@ -73,7 +68,7 @@ class _Demo:
             waiting = group.create_task(stopping.wait())
             await asyncio.wait({playing, waiting}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
-            if not playing.done():
+            if not playing.done() and not self._staying:
                 self._say("stopping; calls end, services drain")
                 playing.cancel()
         if playing.cancelled():
@@ -90,6 +85,7 @@ class _Demo:
             if self._stay:
                 self._summary(running, play, evidence, checks)
                 self._endpoints(running)
+                self._staying = True
                 await stopping.wait()
             self._say("stopping the services")
             ended = await running.stop_services()

@@ -17,6 +17,7 @@ from callstream.demo.evidence import Evidence
 from callstream.demo.reader import Handlers, TopicReader
 from callstream.demo.services import DemoError, ServiceProcess, free_port
 from callstream.embedded_errors import KafkaStartError
+from callstream.embedded_folder import DataFolder
 from callstream.embedded_kafka import EmbeddedKafka
 from callstream.topics_command import apply_catalogue
 from runtime.config import KafkaSettings
@@ -161,10 +162,12 @@ class Stage:
 @asynccontextmanager
 async def stage(options: DemoOptions, say: Say) -> AsyncIterator[Stage]:
     """Yield a stage with Kafka, topics and services running; everything is ended on the way out."""
-    _prepare_folder(options.folder)
     broker = EmbeddedKafka(options.folder / "kafka", report=say) if options.embedded else None
     kafka = options.kafka
     try:
+        if (leftovers := _leftovers(options.folder)) is not None:
+            (await leftovers.take_lock()).close()  # refused while the broker of another demo runs there
+        _prepare_folder(options.folder)
         if broker is not None:
             say("starting Apache Kafka")
             await broker.start()
@@ -285,6 +288,12 @@ def _recording(folder: Path, event: RecordingEvent) -> Recording:
     return Recording(payload, sidecar)
 
 
+def _leftovers(folder: Path) -> DataFolder | None:
+    """Return the broker's folder of an earlier demo, None where there is none."""
+    kafka = folder / "kafka"
+    return DataFolder(kafka) if (folder / _MARKER).exists() and kafka.is_dir() else None
+
+
 def _prepare_folder(folder: Path) -> None:
     """Empty the folder of an earlier demo. Raises `DemoError` when it holds anything else."""
     marker = folder / _MARKER
@@ -293,7 +302,8 @@ def _prepare_folder(folder: Path) -> None:
             message = f"{folder} holds files that are not a demo's; choose another --data-dir"
             raise DemoError(message)
         shutil.rmtree(folder)
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "logs").mkdir(exist_ok=True)
     marker.write_text("{}\n", encoding="utf-8")
 
 

@@ -65,7 +65,23 @@ def test_a_folder_with_other_files_is_not_emptied(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "not a demo's" in output
+    assert "Traceback" not in output
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_demo_that_stays_holds_its_folder_and_ends_with_its_findings(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    staying = demo(folder, "--stay", "--speed", "10")
+    _until(staying, "until Ctrl-C")
+    second = demo(folder)
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert "in use by a running broker" in output
+    assert "Traceback" not in output
+    staying.send_signal(signal.SIGINT)
+    output, _ = staying.communicate(timeout=90)
+    assert staying.returncode == 0, output
+    assert "All checks hold" in output
 
 
 def _until(process: subprocess.Popen[str], word: str) -> None:
