@@ -48,6 +48,7 @@ schemas:
 docs:
     @{{ python }} -m callstream docs write
 
-# Resolve the dependencies of pyproject.toml anew into requirements.lock
+# Resolve the dependencies of pyproject.toml anew into requirements.lock, and what the image needs of them
 lock:
     @PATH="{{ justfile_directory() }}/.uv/bin:$PATH" uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --quiet -o requirements.lock
+    @PATH="{{ justfile_directory() }}/.uv/bin:$PATH" uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --quiet -c requirements.lock -o requirements-runtime.lock
