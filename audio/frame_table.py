@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from audio.layout import BAD_CODE, FrameLayout, reader_fields
@@ -31,6 +32,8 @@ _COUNTERS = (
     "position_samples",
     "duration_samples",
 )
+_NUMBERS = (*_COUNTERS, "captured_at_s")
+_LIMITS = np.array([*[_MAX_EXACT] * len(_COUNTERS), _MAX_EXACT_S])[:, None]
 _ENUMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {field.name: field.symbols for field in reader_fields() if field.avro_type == "enum"}
 )
@@ -57,9 +60,10 @@ class FrameTable:
         self.ok = np.zeros(n, np.bool_)
         self.identified = np.zeros(n, np.bool_)
         self.errors: dict[int, str] = {}
-        self.codes = {name: np.zeros(n, np.uint8) for name in _ENUMS}
-        self.flags = {name: np.zeros(n, np.bool_) for name in _BOOLEANS}
-        self.numbers = {name: np.full(n, -1.0) for name in (*_COUNTERS, "captured_at_s")}
+        self.codes = dict(zip(_ENUMS, np.zeros((len(_ENUMS), n), np.uint8), strict=True))
+        self.flags = dict(zip(_BOOLEANS, np.zeros((len(_BOOLEANS), n), np.bool_), strict=True))
+        self.matrix = np.full((len(_NUMBERS), n), -1.0)
+        self.numbers = dict(zip(_NUMBERS, self.matrix, strict=True))
         self.session_id = np.zeros(n, f"V{SESSION_BYTES}")
 
     def fail(self, rows: NDArray[np.int64], why: str) -> None:
@@ -74,8 +78,7 @@ class FrameTable:
         if len(rows) == 0:
             return short
         whole = len(rows) == len(self.values)
-        values = self.values if whole else [self.values[row] for row in rows.tolist()]
-        seen = np.frombuffer(b"".join([value[FRAMING_BYTES:behind] for value in values]), fixed.dtype)
+        seen = self._bytes_at(self.starts[rows] + FRAMING_BYTES, fixed.width_bytes).view(fixed.dtype).reshape(-1)
         target = slice(None) if whole else rows
         valid = self._payload(rows, behind)
         sound = self._copy(seen, fixed, target)
@@ -84,6 +87,19 @@ class FrameTable:
         if not sound.all():
             self._fail_unsound(rows[~sound])
         return np.concatenate((short, rows[~valid & sound]))
+
+    def one_framing(self) -> bool:
+        """Tell whether all values begin with the same framing."""
+        if len(self.lengths) == 0 or int(self.lengths.min()) < FRAMING_BYTES:
+            return False
+        heads = self._bytes_at(self.starts, FRAMING_BYTES)
+        return bool((heads == heads[0]).all())
+
+    def _bytes_at(self, starts: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+        """Return `size` bytes from each start, a row each."""
+        windows = as_strided(self.buffer, (len(self.buffer) - size + 1, size), (1, 1), writeable=False)
+        rows: NDArray[np.uint8] = windows[starts]
+        return rows
 
     def _copy(self, seen: NDArray[np.void], fixed: FrameLayout, target: slice | NDArray[np.int64]) -> NDArray[np.bool_]:
         """Copy the viewed fields into the columns; False where a byte is no symbol or no boolean."""
@@ -164,15 +180,15 @@ class FrameTable:
 
     def check_numbers(self) -> None:
         """Fail the rows whose numbers are not finite, not whole or beyond what a double holds exactly."""
-        for name, column in self.numbers.items():
-            with np.errstate(invalid="ignore"):
-                bad = ~(np.abs(column) < (_MAX_EXACT_S if name == "captured_at_s" else _MAX_EXACT))
-                if name != "captured_at_s":
-                    bad |= np.floor(column) != column
-            if not bad.any():
-                continue
-            for row in np.flatnonzero(bad).tolist():
+        with np.errstate(invalid="ignore"):
+            bad = ~(np.abs(self.matrix) < _LIMITS)
+            bad[:-1] |= np.floor(self.matrix[:-1]) != self.matrix[:-1]
+        if not bad.any():
+            return
+        for index in np.flatnonzero(bad.any(axis=1)).tolist():
+            name = _NUMBERS[index]
+            for row in np.flatnonzero(bad[index]).tolist():
                 if self.ok[row]:
                     self.errors[row] = f"{name} is not a whole number" if name != "captured_at_s" else f"{name} is bad"
-            self.ok[bad] = False
-            column[bad] = -1.0
+            self.ok[bad[index]] = False
+        self.matrix[bad] = -1.0

@@ -124,11 +124,11 @@ def _info_id(value: bytes, store: SchemaStore) -> list[int]:
 
 def decode(values: Sequence[bytes | None], store: SchemaStore) -> Frames:
     """Return the columns of a poll's values. A null value is a row with an error like any other bad one."""
-    present = [b"" if value is None else value for value in values]
+    present = [value or b"" for value in values]
     n = len(present)
     lengths = np.fromiter(map(len, present), np.int64, n)
     table = FrameTable(n, present, lengths)
-    for head, rows in _rows_by_head(present):
+    for head, rows in _rows_by_head(table):
         error = _framing_error(head, store)
         if error is not None:
             table.fail(rows, error)
@@ -138,19 +138,18 @@ def decode(values: Sequence[bytes | None], store: SchemaStore) -> Frames:
         slow = rows if fixed is None else table.view(rows, fixed)
         for row in slow.tolist():
             table.read_slowly(row, schema_id, store)
-    for row, value in enumerate(values):
-        if value is None:
+    for row in np.flatnonzero(lengths == 0).tolist():
+        if values[row] is None:
             table.errors[row] = "the value is null"
     return _finish(table, store)
 
 
-def _rows_by_head(values: list[bytes]) -> list[tuple[bytes, NDArray[np.int64]]]:
-    heads = [value[:FRAMING_BYTES] for value in values]
-    if not heads or heads.count(heads[0]) == len(heads):  # the usual poll: one schema
-        return [(head, np.arange(len(heads))) for head in heads[:1]]
+def _rows_by_head(table: FrameTable) -> list[tuple[bytes, NDArray[np.int64]]]:
+    if table.one_framing():  # the usual poll
+        return [(table.values[0][:FRAMING_BYTES], np.arange(len(table.values)))]
     rows: dict[bytes, list[int]] = {}
-    for row, head in enumerate(heads):
-        rows.setdefault(head, []).append(row)
+    for row, value in enumerate(table.values):
+        rows.setdefault(value[:FRAMING_BYTES], []).append(row)
     return [(head, np.array(found, np.int64)) for head, found in rows.items()]
 
 
@@ -189,9 +188,10 @@ def _cached_layout(key: _Key) -> FrameLayout | None:
 def _finish(table: FrameTable, store: SchemaStore) -> Frames:
     table.check_numbers()
     buffer = np.frombuffer(table.joined + b"".join(table.extra), np.uint8) if table.extra else table.buffer
-    captured_at_s = table.numbers.pop("captured_at_s")
-    columns: dict[str, Any] = {name: column.astype(np.int64) for name, column in table.numbers.items()}
+    columns: dict[str, Any] = dict(zip(table.numbers, table.matrix.astype(np.int64), strict=True))
     columns |= table.codes | table.flags
+    del columns["captured_at_s"]
+    captured_at_s = table.numbers["captured_at_s"]
     frames = Frames(
         buffer=buffer,
         payload_start=table.payload_start,
