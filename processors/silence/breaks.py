@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from audio.frames import Frames
+from audio.timeline import anchor_us
 from processors.silence import state as columns
 from processors.silence.detector import Blocks, Detector
 from processors.silence.media import BLOCKS_PER_S, MAX_POSITION, SIDES_OF, block_start, parts_of
@@ -119,7 +120,8 @@ class Breaks:
         session[columns.RATE], session[columns.LAYOUT], session[columns.ANALYSED] = rate_hz, layout, analysed
         session[columns.SOURCE] = frames.source[row]
         session[[columns.HEAD, columns.BEGIN, columns.BLOCK]] = position
-        session[columns.ANCHOR_US] = -1 if captured < 0 else captured - position * 1_000_000 // rate_hz
+        stop = position + max(0, int(frames.duration_samples[row]))
+        session[columns.ANCHOR_US] = anchor_us(captured, stop, rate_hz)
 
     def _interrupt(self, slot: int, row: int, ended_by: EndedBy) -> None:
         """End all spans where the audio stops. A started block counts if at least half of it arrived."""

@@ -117,6 +117,14 @@ def parts_of(number: int) -> tuple[int, int, int]:
     return number >> 8, number >> 1 & 0x7F, number & 1
 
 
+def distinct(values: Numbers) -> list[int]:
+    """Return the values that occur, in their order."""
+    if len(values) and (values == values[0]).all():  # the usual poll, without sorting
+        return [int(values[0])]
+    found: list[int] = np.unique(values).tolist()
+    return found
+
+
 def block_start(block: int, rate_hz: int) -> int:
     """Return the first position of a block."""
     return -(-block * rate_hz // BLOCKS_PER_S)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from audio import g711
 from audio.frames import Frames
-from processors.silence.media import BLOCKS_PER_S, SWAPPED, Numbers, Rows
+from processors.silence.media import BLOCKS_PER_S, SWAPPED, Numbers, Rows, distinct
 from processors.silence.ranks import fits, measure, ranking
 from processors.silence.state import SIDES
 from schemas.symbols import Channels, Codec
@@ -84,16 +84,17 @@ def pieces_of(frames: Frames, rows: Rows, rate_hz: Numbers, start: Numbers, used
     count = np.where(used > 0, (end - 1) * BLOCKS_PER_S // rate_hz, low) - low + 1
     of = np.repeat(np.arange(len(rows)), count)
     begins = np.cumsum(count) - count
-    block = low[of] + (np.arange(len(of)) - begins[of])
-    rate = rate_hz[of]
-    piece_start = np.maximum(start[of], -(-block * rate // BLOCKS_PER_S))
-    piece_end = np.minimum(end[of], -(-(block + 1) * rate // BLOCKS_PER_S))
     first = np.zeros(len(of), np.bool_)
     first[begins] = True
-    squares, peaks, clipped, signal = (np.zeros((SIDES, len(of)), np.int64) for _ in range(4))
-    coding = np.where((rows.sample_bytes > 0) & (used > 0), frames.codec[rows.row].astype(np.int64) << 8, 0)
-    coding += np.where(coding > 0, frames.channels[rows.row], 0)
-    for code in np.unique(coding).tolist():
+    block, rate = low[of], rate_hz[of]
+    if len(of) > len(rows):
+        block += np.arange(len(of)) - begins[of]
+    piece_start = np.maximum(start[of], -(-block * rate // BLOCKS_PER_S))
+    piece_end = np.minimum(end[of], -(-(block + 1) * rate // BLOCKS_PER_S))
+    squares, peaks, clipped, signal = np.zeros((4, SIDES, len(of)), np.int64)
+    coding = frames.codec[rows.row].astype(np.int64) << 8 | frames.channels[rows.row]
+    coding[(rows.sample_bytes == 0) | (used == 0)] = 0
+    for code in distinct(coding):
         if code == 0:
             continue
         chosen = coding == code
@@ -101,10 +102,11 @@ def pieces_of(frames: Frames, rows: Rows, rate_hz: Numbers, start: Numbers, used
         row = of[mine]
         begin = frames.payload_start[rows.row[row]] + (piece_start[mine] - rows.position[row]) * rows.sample_bytes[row]
         sums, tips, clips = _measure(frames.buffer, begin, (piece_end - piece_start)[mine], code)
-        sides = len(sums)
-        squares[:sides, mine], peaks[:sides, mine], clipped[:sides, mine] = sums, tips, clips
-        heard = np.maximum.reduceat(tips, np.flatnonzero(first[mine]), axis=1) > _CODINGS[code >> 8].silence
-        signal[:sides, begins[chosen]] = heard
+        part = (slice(len(sums)), slice(None) if len(mine) == len(of) else mine)
+        squares[part], peaks[part], clipped[part] = sums, tips, clips
+        tops = begins[chosen]
+        loudest = tips if len(mine) == len(tops) else np.maximum.reduceat(tips, np.flatnonzero(first[mine]), axis=1)
+        signal[: len(sums), tops] = loudest > _CODINGS[code >> 8].silence
     return Pieces(of, first, block, piece_start, piece_end, squares, peaks, clipped, signal)
 
 
@@ -119,7 +121,7 @@ def _measure(
     codec, channels = code >> 8, code & 0xFF
     sides = 2 if channels in _STEREO else 1
     how = ranking(codec)
-    usual = int(np.bincount(samples).argmax())
+    usual = int(samples[0]) if (samples == samples[0]).all() else int(np.bincount(samples).argmax())
     by_rank = (samples == usual) if how and fits(usual * sides, how) else np.zeros(len(samples), np.bool_)
     found = tuple(np.empty((sides, len(samples)), np.int64) for _ in range(3))
     if how and by_rank.any():

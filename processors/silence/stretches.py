@@ -13,7 +13,7 @@ from audio.frames import Frames
 from processors.silence import state as columns
 from processors.silence.breaks import machine_of
 from processors.silence.detector import Blocks, Detector
-from processors.silence.media import BLOCKS_PER_S, SIDES_OF, Numbers, Rows
+from processors.silence.media import BLOCKS_PER_S, SIDES_OF, Numbers, Rows, distinct
 from processors.silence.pieces import Pieces, pieces_of
 from processors.silence.report import Report
 from processors.silence.spans import Change
@@ -207,7 +207,7 @@ class Stretches:
         rates = self._state.session[slot, columns.RATE]
         minimum = np.zeros((3, len(slot)), np.int64)
         joint = np.full((4, len(slot)), _NEVER, np.int64)
-        for rate_hz in np.unique(rates).tolist():
+        for rate_hz in distinct(rates):
             mine = rates == rate_hz
             limit = limits(self._tuning, rate_hz)
             minimum[:, mine] = np.array(limit.run)[:, None]
@@ -225,9 +225,7 @@ class Stretches:
         session, channel = self._state.session, self._state.channel
         slots = slot[opening]
         loaded = zip(slots.tolist(), session[slots].tolist(), channel[slots].tolist(), strict=True)
-        limit_of = {
-            rate_hz: limits(self._tuning, rate_hz) for rate_hz in np.unique(session[slots, columns.RATE]).tolist()
-        }
+        limit_of = {rate_hz: limits(self._tuning, rate_hz) for rate_hz in distinct(session[slots, columns.RATE])}
         sides, joints = [], []
         for index, (slot_of, row, own) in enumerate(loaded):
             low, high = bounds[index], bounds[index + 1]
