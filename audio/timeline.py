@@ -12,6 +12,14 @@ from schemas.records import Gap
 from schemas.symbols import Reason
 
 
+def anchor_us(captured_at_us: int, stop_samples: int, sample_rate_hz: int) -> int:
+    """Return the UTC of position 0 by a frame's arrival, microseconds; -1 where the arrival is not known.
+
+    `stop_samples` is the position behind the frame: it cannot have left before its last sample was there.
+    """
+    return captured_at_us - stop_samples * 1_000_000 // sample_rate_hz if captured_at_us >= 0 else -1
+
+
 class Coverage:
     """The stretches that hold audio, merged and in order."""
 

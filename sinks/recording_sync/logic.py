@@ -18,6 +18,7 @@ from audio.arrival import ArrivalWatch
 from audio.frames import Frames, decode
 from audio.session import Identity, SessionTable, Verdict
 from audio.stream_time import StreamTime
+from audio.timeline import anchor_us
 from audio.wav import WavFormat
 from runtime.sink import DeadRecord, Plan, SourcePartition, SourceRecord
 from schemas.codec import SchemaStore
@@ -194,13 +195,13 @@ class Recorder:
         whole = session.from_start and session.segments_begun == 0
         position = int(frames.position_samples[row])
         captured_us = int(frames.captured_at_us[row])
-        stop_us = (position + int(frames.payload_bytes[row]) // form.block_bytes) * 1_000_000 // form.sample_rate_hz
+        stop = position + int(frames.payload_bytes[row]) // form.block_bytes
         segment = Segment(
             number=session.segments_begun,
             suffix="" if whole else str(int(frames.sequence[row])),
             form=form,
             base_samples=0 if whole else position,
-            anchor_us=captured_us - stop_us if captured_us >= 0 else -1,
+            anchor_us=anchor_us(captured_us, stop, form.sample_rate_hz),
             numbered=0 < int(frames.source_sequence_bits[row]) < 53,  # noqa: PLR2004 - 53: never wraps, no packets
         )
         session.source = _SOURCES[frames.source[row]]

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio.timeline import Coverage, Missing, end_of, gaps
+from audio.timeline import Coverage, Missing, anchor_us, end_of, gaps
 from schemas.symbols import Reason
 
 STRETCHES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda item: (item[0], sum(item))))
@@ -65,3 +65,9 @@ def test_the_timeline_ends_behind_marks_that_lead_on_from_the_audio():
     assert end_of(coverage, leading_on, 0) == 130
     assert end_of(coverage, [Missing(101, 20, Reason.SOURCE_DISCARD)], 0) == 100
     assert end_of(Coverage(), [], 40) == 40
+
+
+def test_the_anchor_is_the_arrival_less_all_that_had_been_heard_by_then() -> None:
+    assert anchor_us(1_700_000_000_200_000, 1600, 8000) == 1_700_000_000_000_000
+    assert anchor_us(1_700_000_001_400_000, 11_200, 8000) == 1_700_000_000_000_000
+    assert anchor_us(-1, 1600, 8000) == -1
