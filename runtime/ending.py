@@ -5,32 +5,46 @@ background work is ended instead: left alone it would go on for ever, and finish
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
-_ABANDON_S = 1.0
+_CUT_S = 0.5
 
 
 async def stop_quietly(client: Any, budget_s: float = 5.0) -> None:
     """Stop a consumer or producer within a budget; one that cannot stop is cut off, its asyncio tasks ended."""
+    if not await _ended(client.stop(), budget_s):
+        for step in _cuts(client):
+            await _ended(step, _CUT_S)
+
+
+async def _ended(step: Coroutine[Any, Any, Any], budget_s: float) -> bool:
+    """Await one step; False when it failed or took too long. Only our own cancellation comes out."""
     try:
         async with asyncio.timeout(budget_s):
-            await client.stop()
+            await step
+    except asyncio.CancelledError:
+        # a client that awaits a task it cancelled itself lets that out as if we had been cancelled
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return False
     except Exception:  # noqa: BLE001 - whatever it is, the client must end
-        with suppress(Exception):
-            async with asyncio.timeout(_ABANDON_S):
-                await _abandon(client)
+        return False
+    return True
 
 
-async def _abandon(client: Any) -> None:
-    """End the tasks and connections of an aiokafka client, by its private names: there is no public way."""
+def _cuts(client: Any) -> Iterator[Coroutine[Any, Any, Any]]:
+    """Yield what ends the tasks and connections of an aiokafka client, by private names: there is no public way."""
     accumulator = getattr(client, "_message_accumulator", None)
     if accumulator is not None:
         # wakes everybody who waits for records to be acknowledged
-        accumulator.fail_all(ConnectionError("the producer was cut off"))
+        with suppress(Exception):
+            accumulator.fail_all(ConnectionError("the producer was cut off"))
     connection = getattr(client, "client", None) or getattr(client, "_client", None)
     if connection is not None:
-        await connection.close()
+        yield connection.close()
     coordinator = getattr(client, "_coordinator", None)
     fetcher = getattr(client, "_fetcher", None)
     for owner, name in (
@@ -38,13 +52,15 @@ async def _abandon(client: Any) -> None:
         (coordinator, "_coordination_task"),
         (coordinator, "_heartbeat_task"),
         (coordinator, "_commit_refresh_task"),
+        (coordinator, "_reset_committed_task"),
         (fetcher, "_fetch_task"),
+        (connection, "_sync_task"),
     ):
         task = getattr(owner, name, None)
         if task is not None:
-            await _end(task)
+            yield _end(task)
     for task in list(getattr(fetcher, "_pending_tasks", ())):
-        await _end(task)
+        yield _end(task)
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:

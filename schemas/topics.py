@@ -103,6 +103,7 @@ AUDIO_SESSION_INFO_SUBJECT = "calls.audio-session-info"
 GROUPS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "silence": ("calls.audio", "changelog"),
+        "loss": ("calls.audio", "changelog"),
         "recording_sync": ("calls.audio", ""),
         "audit_log": ("calls.events", ""),
     }
@@ -129,7 +130,16 @@ def topic_of(record_type: type[Record]) -> Topic:
 def dead_letters(group: str) -> Topic:
     """Return the dead-letter topic of a group: bytes as received, for as long as their source topic keeps them."""
     source = by_name(GROUPS[group][0]) if group in GROUPS else AUDIO
-    return Topic(f"{_dashed(group)}.dlq", "as input", None, group, "with the step that wrote it", source.retention_ms)
+    return Topic(
+        f"{_dashed(group)}.dlq",
+        "as input",
+        None,
+        group,
+        "with the step that wrote it",
+        source.retention_ms,
+        # the largest record a source topic takes, and its headers
+        config={"max.message.bytes": str(2 * 2**20)},
+    )
 
 
 def changelog(group: str) -> Topic:

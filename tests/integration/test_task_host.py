@@ -93,6 +93,11 @@ class Cluster:
 
 @pytest.fixture
 async def cluster(kafka: str) -> Cluster:
+    return await create_cluster(kafka)
+
+
+async def create_cluster(kafka: str) -> Cluster:
+    """Create the topics of one test."""
     unique = uuid.uuid4().hex[:12]
     settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{unique}.")
     input_topic = f"input.{unique}"

@@ -51,8 +51,10 @@ async def test_a_stop_ends_an_attempt_that_hangs() -> None:
 async def test_a_stop_ends_the_wait_between_two_attempts() -> None:
     stopping = asyncio.Event()
 
+    when = "for long"
+
     async def start() -> int:
-        raise Unavailable("for long", 3600)
+        raise Unavailable(when, 3600)
 
     async with asyncio.timeout(5):
         assert await connect_with_retry(start, stopping=stopping, on_wait=lambda _: stopping.set()) is None

@@ -38,6 +38,7 @@ class Consumer:
         self.sought: list[tuple[TopicPartition, int]] = []
         self.commits = 0
         self.refuse = False
+        self.refusal = Fenced("another member has it")
         self.stopped = False
 
     def append(self, number: int, count: int, poison: tuple[int, ...] = (), value: bytes | None = None) -> None:
@@ -82,7 +83,7 @@ class Consumer:
     async def commit(self, _offsets) -> None:
         self.commits += 1
         if self.refuse:
-            raise Fenced("another member has it")
+            raise self.refusal
 
     async def stop(self) -> None:
         self.stopped = True
@@ -197,7 +198,7 @@ async def test_a_partition_the_group_gave_to_another_member_waits_for_an_assignm
         await cluster.until(lambda: cluster.consumer.commits and cluster.committed[1].entry)
         await cluster.until(lambda: not cluster.service.health.is_ready())
         assert cluster.service.health.failing()["tasks"] == "partitions being restored: [0]"
-        assert sorted(cluster.consumer.logs)[0] in cluster.consumer.paused
+        assert min(cluster.consumer.logs) in cluster.consumer.paused
         cluster.consumer.refuse = False
         await cluster.worker.on_partitions_revoked(set(cluster.consumer.logs))
         cluster.worker.on_partitions_assigned(set(cluster.consumer.logs))
@@ -211,11 +212,12 @@ async def test_an_unknown_schema_id_waits_for_the_registry_and_its_neighbours_do
 
         answers = False
         asked = 0
+        silence = Unavailable("no answer", 0.001)
 
         async def resolve(self, ids, store) -> None:
             self.asked += 1
             if not self.answers:
-                raise Unavailable("no answer", 0.001)
+                raise self.silence
 
     registry = Silent(RegistrySettings(url="http://127.0.0.1:1"), SystemClock())
     async with running(monkeypatch, registry=registry) as cluster:
@@ -238,22 +240,22 @@ async def test_an_error_while_partitions_are_given_away_ends_the_worker(monkeypa
 
         def snapshot(self, state) -> bytes:
             if self.broken:
-                raise RuntimeError("snapshot raised")
+                raise RuntimeError(self.group)
             return super().snapshot(state)
 
     processor = Unwritable()
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - it ends the worker while it is watched
         async with running(monkeypatch, processor=processor) as cluster:
             cluster.committed[0].hang.clear()
             cluster.consumer.append(0, 10)
             await cluster.until(lambda: cluster.committed[0].committing)
             cluster.consumer.append(0, 10)
-            await cluster.until(lambda: cluster.consumer.positions[sorted(cluster.consumer.logs)[0]] == 20)
+            await cluster.until(lambda: cluster.consumer.positions[min(cluster.consumer.logs)] == 20)
             processor.broken = True
             cluster.committed[0].hang.set()
             await cluster.worker.on_partitions_revoked(set(cluster.consumer.logs))
             await asyncio.sleep(DEADLINE_S)
-    assert caught.group_contains(RuntimeError, match="snapshot raised")
+    assert caught.group_contains(RuntimeError, match="silence")
     assert cluster.consumer.stopped
 
 
