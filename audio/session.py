@@ -65,6 +65,13 @@ class Identity:
     missing: NDArray[np.int64]
 
 
+def by_slot(slots: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the order that groups rows by their slots (≥ 0), in each slot as they came."""
+    if len(slots) and int(slots.max()) <= np.iinfo(np.uint16).max:
+        return np.argsort(slots.astype(np.uint16), kind="stable")  # two bytes are sorted by radix
+    return np.argsort(slots, kind="stable")
+
+
 class SessionTable:
     """The sessions of one partition. Part of a processor's state: `snapshot` and `restore` are canonical bytes."""
 
@@ -114,7 +121,7 @@ class SessionTable:
         if len(rows) == 0:
             return Identity(slots, verdicts, missing)
         slots[rows] = self._slots(frames, rows, keys)
-        order = rows[np.argsort(slots[rows], kind="stable")]
+        order = rows[by_slot(slots[rows])]
         grouped = slots[order]
         first = np.empty(len(order), np.bool_)
         first[0] = True
@@ -130,7 +137,7 @@ class SessionTable:
         plain &= (frames.kind[order] != _CLOSED) | last
         verdicts[order] = np.where(opens, Verdict.ACCEPTED | Verdict.FIRST, Verdict.ACCEPTED).astype(np.uint8)
         verdicts[order[opens & (sequence == 0)]] |= np.uint8(Verdict.FROM_START)
-        odd_slots = np.unique(grouped[~plain])
+        odd_slots = np.unique(grouped[~plain]) if not plain.all() else grouped[:0]
         easy = ~np.isin(grouped, odd_slots) if len(odd_slots) else np.ones(len(order), np.bool_)
         ends = easy & last
         self.last[grouped[ends]] = sequence[ends]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.frames import Frames
+from audio.session import by_slot
 from schemas.symbols import Channel, Channels, Codec, FrameKind
 
 BLOCKS_PER_S: Final = 50
@@ -90,7 +91,7 @@ def rows_of(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Rows
     placeable = (frames.sample_rate_hz >= _MIN_RATE_HZ) & (frames.sample_rate_hz <= _MAX_RATE_HZ)
     placeable &= frames.position_samples < MAX_POSITION
     row = np.flatnonzero(accepted & _USED[frames.kind] & (placeable | ~audio))
-    row = row[np.argsort(slots[row], kind="stable")]
+    row = row[by_slot(slots[row])]
     channels = frames.channels[row]
     sample_bytes = _SAMPLE_BYTES[frames.codec[row]] * _CHANNELS[channels] * (channels != Channels.UNKNOWN.code)
     decoded = frames.payload_bytes[row] // np.maximum(sample_bytes, 1)

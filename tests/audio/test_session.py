@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio.frames import FrameEncoder, Frames, decode
-from audio.session import IDLE_MS, SessionTable, Verdict
+from audio.session import IDLE_MS, SessionTable, Verdict, by_slot
 from schemas.codec import SchemaStore
 from schemas.records import AudioFrame, SessionInfo
 from schemas.symbols import FrameKind, Reason
@@ -360,3 +360,9 @@ def test_many_sessions_grow_the_table():
     assert np.all(identity.verdicts & Verdict.ACCEPTED)
     assert (len(table), table.capacity) == (100, 100)
     assert [table.last[slot] for slot in table.in_order()] == [2] * 100
+
+
+@pytest.mark.parametrize("highest", [250, 65_535, 65_536, 70_000])
+def test_rows_are_grouped_by_slot_and_keep_their_order(highest):
+    slots = np.random.default_rng(highest).integers(highest - 9, highest + 1, 500)
+    assert by_slot(slots).tolist() == sorted(range(500), key=lambda row: (slots[row], row))
