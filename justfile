@@ -11,6 +11,7 @@ default:
     @{{ bin }}/just --justfile {{ justfile() }} --list --unsorted
 
 # Place calls, watch them travel to the far end, check every sample (--calls N --speed X --stay)
+[no-exit-message]
 demo *ARGS:
     @{{ python }} -m callstream demo "$@"
 
