@@ -45,7 +45,9 @@ TASK_LAG_SECONDS = Gauge(
     "callstream_task_lag_seconds", "Age of the newest processed record when it was processed.", ["topic", "partition"]
 )
 TASK_POLL_AGE_SECONDS = Gauge("callstream_task_poll_age_seconds", "Time since the last poll returned.")
-TASK_COMMIT_AGE_SECONDS = Gauge("callstream_task_commit_age_seconds", "Time since the last commit.")
+TASK_COMMIT_AGE_SECONDS = Gauge(
+    "callstream_task_commit_age_seconds", "For how long processed records have waited for a commit; 0 while none do."
+)
 TASK_UNAVAILABLE = Counter("callstream_task_unavailable_total", "Times Kafka did not answer.")
 IDENTITY_REPEATS = Counter("callstream_task_identity_repeats_total", "Records seen before, by session and sequence.")
 IDENTITY_HOLES = Counter("callstream_task_identity_holes_total", "Holes in a session's sequence: a record is missing.")

@@ -4,7 +4,7 @@ import asyncio
 
 
 class CommittedLog:
-    """Stands for `Checkpoint` and `ChangelogReader`: no commit ends while `hang` is clear, `fail` makes the next fail."""
+    """`Checkpoint` and `ChangelogReader` in one: no commit ends while `hang` is clear, `fail` makes the next fail."""
 
     def __init__(self) -> None:
         self.entry = None
