@@ -50,7 +50,12 @@ class LevelDetector:
         """Return 1 for active blocks, 0 for quiet ones. Integers decide, so no rounding does."""
         active = blocks.sums >= self._on * blocks.samples
         certain = active | (blocks.sums < self._off * blocks.samples)
-        index = np.arange(len(active))
-        start = np.maximum.accumulate(np.where(blocks.first, index, 0))
-        source = np.maximum.accumulate(np.where(certain, index, -1))
-        return np.where(source >= start, active[source].astype(np.int64), blocks.memory)
+        memories = active.astype(np.int64)
+        between = np.flatnonzero(~certain)
+        if len(between):
+            known = np.concatenate(((-1,), np.flatnonzero(certain)))
+            source = known[np.searchsorted(known, between) - 1]
+            begins = np.flatnonzero(blocks.first)
+            start = begins[np.searchsorted(begins, between, "right") - 1]
+            memories[between] = np.where(source >= start, memories[source], blocks.memory[between])
+        return memories
