@@ -1,0 +1,16 @@
+"""The loss service: `python -m processors.loss`."""
+
+from processors.loss.config import LossSettings, tuning
+from processors.loss.logic import LossProcessor
+from runtime.service import Service, main
+from runtime.worker import run_tasks
+from schemas.topics import LOSS
+
+
+async def start(service: Service[LossSettings]) -> None:
+    """Run the processor on the task host until the service stops."""
+    await run_tasks(service, LossProcessor(tuning(service.settings)), outputs=[LOSS.name])
+
+
+if __name__ == "__main__":
+    main("loss", LossSettings, start)

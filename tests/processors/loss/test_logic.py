@@ -1,0 +1,77 @@
+import pytest
+
+from schemas.symbols import Channel, FrameKind, LossReportKind, Reason, Source
+from tests.processors.loss.calls import RATE_HZ, Call, Run, gaps_of, log_of, run
+
+
+def test_a_session_whose_beginning_was_not_seen_counts_from_there_and_is_partial():
+    call = Call().open(agent="eve").say(12).close()
+    found = Run().feed(log_of(call)[21:])
+    assert {record.partial for _, record in found.found} == {True}
+    assert (found.final.start_samples, found.final.expected, found.final.lost) == (4 * RATE_HZ, 8 * RATE_HZ, 0)
+    assert [(w.start_samples, w.end_samples) for w in found.windows] == [
+        (4 * RATE_HZ, 5 * RATE_HZ),
+        (5 * RATE_HZ, 10 * RATE_HZ),
+        (10 * RATE_HZ, 12 * RATE_HZ),
+    ]
+
+
+def test_repeats_count_once():
+    call = Call().open().say(7).mark(FrameKind.DISCARDED, 1).say(1).close()
+    again = Run().feed([item for item in log_of(call) for _ in range(3)])
+    assert [record for _, record in again.found] == [record for _, record in run(call).found]
+
+
+def test_an_idle_session_has_its_final_by_stream_time_in_the_order_of_sessions_and_channels():
+    calls = [Call(number, source=Source.AUDIOHOOK).open().say(1) for number in range(2)]
+    calls.append(Call(2).open().packet(0).packet(1, stream=3).packet(2))
+    found = run(*calls)
+    assert found.expire(1000 + 14 * 60_000) == []
+    emitted = found.expire(1000 + 15 * 60_000)
+    order = [(record.session_id, record.channel.code) for record in emitted]
+    assert order == sorted(order)
+    finals = [record for record in emitted if record.kind is LossReportKind.FINAL]
+    assert sorted((record.channel, record.stream) for record in finals) == [
+        (Channel.ALL, -1),
+        (Channel.ALL, -1),
+        (Channel.ALL, -1),
+        (Channel.EXTERNAL, 3),
+        (Channel.EXTERNAL, 7),
+    ]
+    assert {record.captured_at_us for record in emitted} == {-1}
+    assert found.expire(1000 + 31 * 60_000) == []
+    assert found.processor.snapshot(found.state) == Run().processor.snapshot(Run().state)
+
+
+def test_a_session_that_returns_from_idle_counts_anew_and_is_partial():
+    call = Call().open().say(6)
+    found = run(call)
+    found.expire(1000 + 16 * 60_000)
+    later = Call()
+    later.sequence, later.position = call.sequence, call.position
+    found.found.clear()
+    found.feed(log_of(later.say(6).close()))
+    assert {record.partial for _, record in found.found} == {True}
+    assert (found.final.expected, found.final.received) == (6 * RATE_HZ, 6 * RATE_HZ)
+
+
+def test_what_follows_an_info_is_told_with_it_and_what_came_before_without():
+    found = run(Call().open().say(5).open(agent="eve").say(5).close())
+    assert [window.agent for window in found.windows] == [None, "eve"]
+
+
+def test_after_closed_nothing_is_told_any_more():
+    call = Call().open().say(5).close()
+    closed = len(run(call).found)
+    assert len(run(call.say(10).close()).found) == closed
+
+
+@pytest.mark.parametrize("reason", [Reason.END, Reason.SOCKET_LOST, Reason.INGEST_LOST])
+def test_closed_ends_a_session_whatever_its_reason(reason):
+    assert run(Call().open().say(1).close(reason)).final.received == RATE_HZ
+
+
+def test_a_session_without_audio_has_a_final_that_measured_nothing():
+    final = run(Call().open().close()).final
+    assert (final.frames, final.expected, final.lost, final.loss_ratio, final.frames_per_s) == (0, 0, 0, -1, -1)
+    assert gaps_of(final) == []

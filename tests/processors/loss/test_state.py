@@ -1,0 +1,47 @@
+import pytest
+
+from processors.loss.state import Counts, LossState
+from runtime.errors import StateCorrupted
+from tests.processors.loss.calls import Call, Run, log_of, run
+
+
+def test_the_state_is_less_than_a_kilobyte_per_call():
+    calls = [Call(number).open(organisation="acme").say(7) for number in range(40)]
+    found = run(*calls)
+    assert len(found.processor.snapshot(found.state)) < 40 * 400
+
+
+def test_the_bytes_do_not_depend_on_the_order_in_which_sessions_came():
+    calls = [Call(number).open().say(number) for number in range(5)]
+    calls[2].packet(7).packet(9, stream=5)
+    forward, backward = run(*calls), run(*reversed(calls))
+    assert forward.processor.snapshot(forward.state) == backward.processor.snapshot(backward.state)
+
+
+def test_everything_survives_a_snapshot():
+    call = Call().open(queue="q").say(6).packet(3).packet(9)
+    found = run(call)
+    again = LossState.restore(found.state.snapshot())
+    assert again.sessions == found.state.sessions
+    assert again.snapshot() == found.state.snapshot()
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b + b"x", lambda _: b"", lambda b: b"\xff" * len(b)])
+def test_a_damaged_state_is_an_error_with_a_name(damage):
+    found = run(Call().open().say(1).packet(3))
+    with pytest.raises(StateCorrupted):
+        found.processor.restore(1, damage(found.processor.snapshot(found.state)))
+    with pytest.raises(StateCorrupted):
+        found.processor.restore(2, found.processor.snapshot(found.state))
+
+
+def test_a_closed_session_leaves_no_counts_behind():
+    found = Run().feed(log_of(Call().open().say(6).close()))
+    assert found.state.sessions == {}
+
+
+def test_counts_add_up_but_the_longest_stays_the_longest():
+    total = Counts(frames=1, lost=2, longest_gap=7)
+    total.add(Counts(frames=2, lost=3, longest_gap=5, stall_longest_ms=9))
+    assert total == Counts(frames=3, lost=5, longest_gap=7, stall_longest_ms=9)
+    assert total.missing == 5
