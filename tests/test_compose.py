@@ -157,6 +157,14 @@ def test_the_broker_has_all_settings_it_needs():
     assert advertised["HOST"] == load(KafkaSettings, "", environ={}, env_file=None).bootstrap_servers
 
 
+def test_the_service_that_errors_and_pages_point_to_is_there():
+    texts = [
+        path.read_text(encoding="utf-8") for path in [*(ROOT / "callstream").glob("*.py"), *ROOT.glob("docs/*.md")]
+    ]
+    named = {name for text in texts for name in re.findall(r"docker compose up -d ([a-z-]+)", text)}
+    assert named == {"kafka"}
+
+
 def test_the_simulators_start_only_when_asked_for():
     assert {name for name, service in SERVICES.items() if "profiles" in service} == {"audiohook-client"}
     assert SERVICES["audiohook-client"]["profiles"] == ["simulators"]
