@@ -67,8 +67,9 @@ class Numbering:
             else:
                 self._settle(suspect)
                 step = self._step(number)
-        if step == 1 and not self.missing:  # the usual packet
+        if step == 1:
             self.highest += 1
+            self.missing = self.missing << 1 & _MASK
             self.received += 1
             self.unique += 1
         elif 0 < step < self._limit(MAX_DROPOUT):

@@ -182,6 +182,14 @@ def test_the_loss_alarm_is_raised_above_its_limit_and_cleared_below_the_lower_on
     assert [r.alarm_value for _, r in found.found if r.alarm_threshold][3:] == [None]
 
 
+def test_a_window_that_measured_nothing_clears_no_alarm():
+    call = lossy(lossy(Call().open(), 0), 0.06)
+    call.put(FrameKind.PAUSED, reason=Reason.SECURE_PAUSE).mark(FrameKind.RESUMED, 5, Reason.SECURE_PAUSE)
+    found = run(call)
+    assert found.windows[-1].loss_ratio == -1
+    assert found.alarms == [("ALARM_RAISED", "LOSS", "ALL")]
+
+
 def test_another_rate_ends_the_counts_and_begins_new_ones():
     call = Call().open().say(1)
     call.fields["sample_rate_hz"] = 16_000

@@ -42,6 +42,7 @@ CASES = {
     "it restarts far ahead": ([*range(10), *range(30_000, 30_005)], (15, 15, 15, 0, 0, 0, 1)),
     "it restarts and both segments lose one": ([0, 2, 9000, 9001, 9003], (3 + 4, 5, 5, 0, 0, 2, 1)),
     "a lone jump counts nowhere": ([0, 1, 30_000, 2, 3], (4, 4, 4, 0, 0, 0, 0)),
+    "a lone jump to before the first one counts nowhere": ([5000, 5001, 3000, 5002], (3, 3, 3, 0, 0, 0, 0)),
     "a very late one still fills its place": (
         [number for number in range(300) if number != 20] + [20, 300],
         (301, 301, 301, 0, 1, 0, 0),

@@ -18,6 +18,14 @@ def test_the_bytes_do_not_depend_on_the_order_in_which_sessions_came():
     assert forward.processor.snapshot(forward.state) == backward.processor.snapshot(backward.state)
 
 
+def test_the_bytes_do_not_depend_on_the_order_in_which_streams_came():
+    found = run(Call().open().packet(7).packet(9, stream=5))
+    (session,) = found.state.sessions.values()
+    before = found.state.snapshot()
+    session.streams = dict(reversed(session.streams.items()))
+    assert found.state.snapshot() == before
+
+
 def test_everything_survives_a_snapshot():
     call = Call().open(queue="q").say(6).packet(3).packet(9)
     found = run(call)
