@@ -13,8 +13,11 @@ _CUT_S = 0.5
 
 
 async def stop_quietly(client: Any, budget_s: float = 5.0) -> None:
-    """Stop a consumer or producer within a budget; one that cannot stop is cut off, its asyncio tasks ended."""
-    if not await _ended(client.stop(), budget_s):
+    """Stop a consumer or producer within a budget; one that cannot stop is cut off, its asyncio tasks ended.
+
+    None, for a client that was never started, is nothing to stop.
+    """
+    if client is not None and not await _ended(client.stop(), budget_s):
         for step in _cuts(client):
             await _ended(step, _CUT_S)
 

@@ -109,6 +109,18 @@ async def test_a_zombie_finds_out_and_both_workers_go_on(cluster: Cluster, tmp_p
         await cluster.settled()
 
 
+async def test_a_kill_before_each_step_of_a_commit_loses_and_repeats_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    for number, step in enumerate(["begin", "outputs", "state", "await", "offsets", "commit"]):
+        await cluster.append(0, frames(1, 20, start=20 * number))
+        victim = Process(cluster, tmp_path, f"before-{step}", step, session_timeout_ms=1500)
+        try:
+            await victim.frozen()
+        finally:
+            victim.process.kill()
+    async with process(cluster, tmp_path, "heir", session_timeout_ms=1500):
+        await cluster.settled()
+
+
 @contextlib.asynccontextmanager
 async def own_broker(folder: Path) -> AsyncIterator[EmbeddedKafka]:
     async with EmbeddedKafka(folder / "kafka", cache_dir=CACHE_DIR) as broker:

@@ -79,6 +79,10 @@ async def test_a_client_that_stops_is_left_alone() -> None:
         assert not producer.client.closed
 
 
+async def test_a_client_that_never_started_is_nothing_to_stop() -> None:
+    assert await stop_quietly(None) is None
+
+
 async def test_our_own_cancellation_is_not_taken_for_the_client_s() -> None:
     class Client:
         stop = staticmethod(hang)

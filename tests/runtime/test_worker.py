@@ -275,3 +275,20 @@ async def test_a_stop_ends_the_worker_although_no_commit_ever_ends(monkeypatch) 
         await cluster.until(lambda: cluster.committed[0].committing)
     assert cluster.consumer.stopped
     assert cluster.committed[0].entry is None
+
+
+async def test_a_stop_while_a_partition_is_restored_ends_the_worker(monkeypatch) -> None:
+    restoring = asyncio.Event()
+
+    async def hang(*_args) -> None:
+        restoring.set()
+        await asyncio.Event().wait()
+
+    async with running(monkeypatch) as cluster:
+        monkeypatch.setattr(ChangelogReader, "read", hang)
+        await cluster.worker.on_partitions_revoked(set(cluster.consumer.logs))
+        cluster.worker.on_partitions_assigned(set(cluster.consumer.logs))
+        await cluster.until(restoring.is_set)
+        restored = "partitions being restored: [0, 1]"
+        await cluster.until(lambda: cluster.service.health.failing().get("tasks") == restored)
+    assert cluster.consumer.stopped
