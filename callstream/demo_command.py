@@ -15,7 +15,7 @@ from callstream.demo.checks import Check
 from callstream.demo.evidence import Evidence
 from callstream.demo.stage import DemoOptions, Play, Stage, findings, perform, recording_paths, stage
 from runtime.clock import SystemClock
-from runtime.config import Settings, load
+from runtime.config import Settings, is_given, load
 
 _FAILED = 1
 _INTERRUPTED = 130
@@ -30,15 +30,16 @@ def demo(
     data_dir: Annotated[Path, typer.Option(help="Where the demo's files go; emptied by the next demo.")] = Path(
         "data/demo"
     ),
-    bootstrap: Annotated[
-        str | None, typer.Option(envvar="KAFKA_BOOTSTRAP_SERVERS", help="A Kafka to use instead of the embedded one.")
-    ] = None,
     *,
     stay: Annotated[bool, typer.Option("--stay", help="Keep everything running afterwards, until Ctrl-C.")] = False,
 ) -> None:
-    """Place calls and watch them travel to the far end; ends with 0 when every check holds."""
+    """Place calls and watch them travel to the far end; ends with 0 when every check holds.
+
+    KAFKA_BOOTSTRAP_SERVERS names a Kafka to use in place of the embedded one.
+    """
     settings = load(Settings, "DEMO_")
-    options = DemoOptions(calls, speed, data_dir.absolute(), settings.kafka, embedded=bootstrap is None)
+    embedded = not is_given("KAFKA_BOOTSTRAP_SERVERS")
+    options = DemoOptions(calls, speed, data_dir.absolute(), settings.kafka, embedded=embedded)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
@@ -79,7 +80,11 @@ class _Demo:
     async def _play(self, stopping: asyncio.Event) -> int:
         async with stage(self._options, self._say) as running:
             play = Play.of(self._options)
-            self._say(f"placing {len(play.calls)} calls to {running.audiohook_url} at speed {self._options.speed:g}")
+            levels = len(play.calls) - self._options.calls
+            self._say(
+                f"placing {self._options.calls} conversations and {levels} short calls of known level "
+                f"to {running.audiohook_url} at speed {self._options.speed:g}"
+            )
             evidence = await self._perform(running, play)
             checks = findings(running, play, evidence)
             if self._stay:

@@ -27,7 +27,10 @@ kill -KILL "$1"
 
 
 class GuardedProcess:
-    """A child in its own session, its output in a file, guarded by a watchdog; raises OSError when it cannot run."""
+    """A child in its own session, its output in a file, guarded by a watchdog; raises OSError when it cannot run.
+
+    What it writes is for its own user only.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class GuardedProcess:
                 pass_fds=inherited,
                 start_new_session=True,
                 env=environment,
+                umask=0o077,
             )
         try:
             self._watchdog = subprocess.Popen(

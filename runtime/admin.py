@@ -7,7 +7,7 @@ condition holds and the service is not stopping, else 503 with the conditions th
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -26,13 +26,18 @@ class Health:
     A service without conditions is not ready: it has not said yet what it needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[str, str], None] | None = None) -> None:
+        """`on_change` is told a condition's name and why it fails ("" when it holds), whenever that changes."""
+        self._on_change = on_change
         self._failing: dict[str, str] = {}
         self._holding: set[str] = set()
         self._stopping = False
 
     def ready(self, name: str, ok: bool, why: str = "") -> None:
         """Set one condition. `why` says what is missing, without any personal data."""
+        changed = name not in self._holding if ok else self._failing.get(name) != why
+        if changed and self._on_change is not None:
+            self._on_change(name, "" if ok else why)
         if ok:
             self._failing.pop(name, None)
             self._holding.add(name)

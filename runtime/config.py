@@ -267,6 +267,11 @@ def settings_hash(settings: BaseModel, names: Iterable[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def is_given(name: str, env_file: Path | None = Path(".env")) -> bool:
+    """Tell whether a variable is set, in the environment or in `env_file`."""
+    return name in _given(None, env_file)
+
+
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment with changes, for a process it starts."""
     return {**os.environ, **changes}

@@ -170,7 +170,8 @@ def translate(error: Exception) -> Exception:
     """Return one of aiokafka's errors as ours, by who must act; any other error as it is."""
     for kinds, ours in _TRANSLATIONS:
         if isinstance(error, kinds):
-            return ours(f"{type(error).__name__}: {error}")
+            name, text = type(error).__name__, str(error)
+            return ours(text if text.startswith(name) else f"{name}: {text}")
     return error
 
 

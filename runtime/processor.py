@@ -20,6 +20,26 @@ ExpireEmit = Callable[[Derived], None]
 """`emit(record)` of `expire`; outputs must come in (session id, channel) order."""
 
 
+class InputRecord(Protocol):
+    """What tasks and sinks may use of a consumed record."""
+
+    @property
+    def offset(self) -> int:
+        """Offset in the input partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Broker timestamp, ms since the epoch."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key bytes."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Value bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some consecutive records of one input partition.

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
 from runtime.admin import AdminServer, Health
@@ -35,6 +36,7 @@ FAULT = 1
 BAD_CONFIGURATION = 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STALL_PERIOD_S = 0.1
+_PRIVATE = 0o077
 _CANCEL_GRACE_S = 2.0
 
 
@@ -77,13 +79,17 @@ def main(name: str, settings_type: type[S], start: Start[S], check: Callable[[S]
         sys.stdout.write("configuration ok\n")
         sys.exit(DRAINED)
     configure(settings.service.log_level, settings.service.log_format)
+    # what a service writes to disk may be audio or personal: for its own user only
+    os.umask(_PRIVATE)
     sys.exit(asyncio.run(run(name, settings, start)))
 
 
 async def run(name: str, settings: S, start: Start[S], *, clock: Clock | None = None, signals: bool = True) -> int:
     """Run a component in the running loop and return its exit code. `signals` False leaves them to the caller."""
     clock = clock or SystemClock()
-    service = Service(name, settings, clock, get_logger(name), Registry(settings.registry, clock))
+    log = get_logger(name)
+    health = Health(on_change=partial(_log_condition, log))
+    service = Service(name, settings, clock, log, Registry(settings.registry, clock), health)
     return await _Process(service, start).run(signals=signals)
 
 
@@ -155,7 +161,6 @@ class _Process(Generic[S]):
 
         def on_wait(error: Unavailable) -> None:
             service.health.ready(condition, False, str(error))
-            self._log.warning("the schema registry does not give our ids yet", error=str(error))
 
         async def prepare() -> bool:
             await service.registry.prepare(service.store)
@@ -211,6 +216,13 @@ class _Process(Generic[S]):
             cause = "nothing left to do"
         self._log.info("the service has ended", exit_code=code, cause=cause)
         return code
+
+
+def _log_condition(log: Logger, condition: str, why: str) -> None:
+    if why:
+        log.warning("a condition of readiness does not hold", condition=condition, error=why)
+    else:
+        log.info("a condition of readiness holds", condition=condition)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from runtime.processor import InputRecord
+
 Entry = TypeVar("Entry")
+SourceRecord = InputRecord
 
 
 class SourcePartition(NamedTuple):
@@ -19,26 +22,6 @@ class SourcePartition(NamedTuple):
 
     topic: str
     partition: int
-
-
-class SourceRecord(Protocol):
-    """What a sink may use of a consumed record."""
-
-    @property
-    def offset(self) -> int:
-        """Offset in the input partition."""
-
-    @property
-    def timestamp(self) -> int:
-        """Broker timestamp, ms since the epoch."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key bytes."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Value bytes."""
 
 
 @dataclass(frozen=True, slots=True)

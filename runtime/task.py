@@ -6,7 +6,7 @@ poll, cuts it where stream time crosses a second, calls the processor, and numbe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -14,32 +14,12 @@ from audio.frames import Frames, decode
 from audio.stream_time import StreamTime
 from runtime.deadletter import headers
 from runtime.errors import StateCorrupted
-from runtime.processor import Batch, Processor
+from runtime.processor import Batch, InputRecord, Processor
 from schemas.codec import SchemaStore
 from schemas.records import ChangelogEntry, Derived, Origin
 from schemas.topics import dead_letters, topic_of
 
 S = TypeVar("S")
-
-
-class InputRecord(Protocol):
-    """What a task needs of a consumed record."""
-
-    @property
-    def offset(self) -> int:
-        """Offset in the input partition."""
-
-    @property
-    def timestamp(self) -> int:
-        """Broker timestamp, ms since the epoch."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key bytes."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Value bytes."""
 
 
 @dataclass(frozen=True, slots=True)

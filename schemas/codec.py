@@ -119,6 +119,9 @@ class SchemaStore:
         try:
             same = writer.parsed is reader.parsed
             datum = schemaless_reader(body, writer.parsed, None if same else reader.parsed)
+        except EOFError as error:
+            message = f"the body is cut short: schema {schema_id} wants more than {len(value) - FRAMING_BYTES} bytes"
+            raise InvalidRecord(message) from error
         except Exception as error:  # a damaged body makes fastavro raise many kinds
             message = f"the body does not fit schema {schema_id}: {type(error).__name__}"
             raise InvalidRecord(message) from error

@@ -124,8 +124,9 @@ class Board:
     def table(self) -> RenderableType:
         """Return the calls as a table, the first twenty."""
         table = Table(title="Calls, as the topics show them", title_justify="left", expand=False)
+        right = {"media", "frames", "silences"}
         for header in ("call", "state", "media", "frames", "customer", "agent", "silences", "dead air", "overtalk", ""):
-            table.add_column(header, justify="right" if header in {"media", "frames", "silences"} else "left")
+            table.add_column(header, justify="right" if header in right else "left", no_wrap=header == "call")
         for row in list(self.rows.values())[:_MOST_ROWS]:
             table.add_row(
                 f"{row.name} {row.conversation_id[:8]}",
