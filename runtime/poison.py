@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from runtime.errors import UsageError
-from runtime.task import InputRecord, ProcessorFailed
+from runtime.processor import InputRecord
+from runtime.task import ProcessorFailed
 
 R = TypeVar("R", bound=InputRecord)
 

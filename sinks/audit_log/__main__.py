@@ -5,13 +5,14 @@ from collections.abc import Collection, Mapping
 from runtime.config import KafkaSettings
 from runtime.errors import ConfigError
 from runtime.kafka import TopicPartition, start_consumer, stop_quietly, translated
+from runtime.object_store import folder_of
 from runtime.service import Service, main
 from runtime.sink import Membership, SinkOptions, SourcePartition
 from runtime.sink_feed import run_sink
 from sinks.audit_log.config import AuditLogSettings
 from sinks.audit_log.logic import SOURCES
 from sinks.audit_log.redaction import Digester
-from sinks.audit_log.writer import AuditLogSink, Objects, Options, Outside, folder_of
+from sinks.audit_log.writer import AuditLogSink, Objects, Options, Outside
 
 
 def check(settings: AuditLogSettings) -> None:

@@ -11,15 +11,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Ite
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore
 
 from runtime.clock import Clock
 from runtime.errors import CallstreamError, ConfigError, Fenced, Unavailable
 from runtime.metrics import SINK_BYTES, SINK_REPEATS
+from runtime.object_store import folder_of, remote_store
 from runtime.sink import DeadRecord, Plan, SourcePartition, SourceRecord
 from schemas.codec import SchemaStore
 from sinks.audit_log import chain
@@ -59,7 +59,7 @@ class Objects:
         if self._folder is not None and not create and not self._folder.is_dir():
             raise ConfigError([f"{url}: there is no such folder"])
         try:
-            self._store = from_url(url) if self._folder is None else LocalStore(self._folder, mkdir=create)
+            self._store = remote_store(url) if self._folder is None else LocalStore(self._folder, mkdir=create)
         except (exceptions.BaseError, OSError, ValueError) as error:
             raise ConfigError([f"{url}: {_first_line(error)}"]) from error
 
@@ -266,14 +266,6 @@ async def _before(log: Objects, head: chain.Head) -> chain.Head:
         message = f"{log.url} has no {chain.object_name(head.object)}, with which its head says it ends"
         raise LogDamaged(message)
     return chain.Head(head.object, previous_of(data), 0)
-
-
-def folder_of(url: str) -> Path | None:
-    """Return the folder a plain path or a file:// URL names, None for any other URL."""
-    if "://" not in url:
-        return Path(url).absolute()
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def _sync(folder: Path, name: str) -> None:

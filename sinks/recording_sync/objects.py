@@ -3,28 +3,20 @@
 import asyncio
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore
 
 from runtime.errors import ConfigError, Unavailable
+from runtime.object_store import folder_of, remote_store
 
 SETTING = "RECORDING_SYNC_STORE_URL"
 
 
-def local_root(url: str) -> Path | None:
-    """Return the folder a path or file URL names, None for any other URL."""
-    if "://" not in url:
-        return Path(url).absolute()
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)).absolute() if parts.scheme == "file" else None
-
-
 def check(url: str) -> None:
     """Raise `ConfigError` for a URL that no store understands. Connects nowhere."""
-    if local_root(url) is not None:
+    if folder_of(url) is not None:
         return
     try:
         obstore.parse_scheme(url)
@@ -43,10 +35,10 @@ class Objects:
     @classmethod
     def open(cls, url: str) -> "Objects":
         """Return the store of a URL; a local folder is made where it is missing. Raises `ConfigError`."""
-        root = local_root(url)
+        root = folder_of(url)
         try:
             if root is None:
-                return cls(from_url(url))
+                return cls(remote_store(url))
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             return cls(LocalStore(prefix=root), root)
         except (BaseError, OSError, ValueError) as error:

@@ -3,7 +3,7 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import MemoryStore
 
 from runtime.errors import ConfigError, Unavailable
-from sinks.recording_sync.objects import Objects, check, local_root
+from sinks.recording_sync.objects import Objects, check
 
 
 @pytest.mark.parametrize("url", ["{}/new/place", "file://{}/new/place"])
@@ -49,11 +49,6 @@ def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(ConfigError, match="RECORDING_SYNC_STORE_URL"):
         Objects.open(str(tmp_path / "taken" / "below"))
-
-
-def test_only_paths_and_file_urls_are_local(tmp_path):
-    assert local_root(f"file://{tmp_path}/with%20space") == tmp_path / "with space"
-    assert local_root("s3://bucket/path") is None
 
 
 def test_a_url_no_store_understands_is_found_without_a_connection():
