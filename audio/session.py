@@ -72,10 +72,20 @@ def by_slot(slots: NDArray[np.int64]) -> NDArray[np.intp]:
     return np.argsort(slots, kind="stable")
 
 
+@dataclass(slots=True)
+class Tally:
+    """What was noticed since it was last taken: repeated records, holes in the log, records after a session's end."""
+
+    repeats: int = 0
+    holes: int = 0
+    dropped: int = 0
+
+
 class SessionTable:
     """The sessions of one partition. Part of a processor's state: `snapshot` and `restore` are canonical bytes."""
 
     def __init__(self) -> None:
+        self._tally = Tally()
         self._slot_of: dict[bytes, int] = {}
         self._free: list[int] = []
         self._texts: dict[int, tuple[str, SessionInfo | None, bytes]] = {}
@@ -94,6 +104,11 @@ class SessionTable:
 
     def __len__(self) -> int:
         return len(self._slot_of)
+
+    def take_tally(self) -> Tally:
+        """Return what was noticed since the last call. No part of the state: it is for metrics."""
+        taken, self._tally = self._tally, Tally()
+        return taken
 
     def in_order(self) -> list[int]:
         """Return the used slots by session id, the only order outputs and snapshots may use."""
@@ -205,11 +220,14 @@ class SessionTable:
             verdict |= Verdict.FIRST | (Verdict.FROM_START if sequence == 0 else Verdict.NONE)
             self.partial[slot] = sequence != 0 or not frames.ok[row]
         elif sequence <= last:
+            self._tally.repeats += 1
             return int(Verdict.REPEAT), 0
         elif self.closed[slot] not in (_OPEN, _IDLE):
+            self._tally.dropped += 1
             return int(Verdict.DROPPED), 0
         else:
             missing = sequence - last - 1
+            self._tally.holes += missing > 0
             verdict |= Verdict.HOLE if missing else Verdict.NONE
         if self.closed[slot] == _IDLE:
             verdict |= Verdict.REOPENED

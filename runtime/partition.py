@@ -142,6 +142,10 @@ class PartitionHost(Generic[S]):
             return False
         self.task = task
         metrics.TASK_RECORDS.labels(**self._labels).inc(len(records))
+        tally = task.take_tally()
+        metrics.IDENTITY_REPEATS.inc(tally.repeats)
+        metrics.IDENTITY_HOLES.inc(tally.holes)
+        metrics.IDENTITY_DROPPED.inc(tally.dropped)
         age_s = self._shared.clock.wall_s() - records[-1].timestamp / 1000
         metrics.TASK_LAG_SECONDS.labels(**self._labels).set(max(0.0, age_s))
         return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from audio.frames import Frames
+from audio.session import SessionTable
 from schemas.records import Derived
 
 State = TypeVar("State")
@@ -81,6 +82,9 @@ class Processor(Protocol[State]):
 
     def expire(self, stream_time_ms: int, state: State, emit: ExpireEmit) -> None:
         """Let stream time pass: close what is idle, forget what is over. Called at most once a second of it."""
+
+    def sessions(self, state: State) -> SessionTable:
+        """Return the state's table of sessions; the host reads its tally for metrics."""
 
     def snapshot(self, state: State) -> bytes:
         """Return the state as canonical bytes: equal states give equal bytes."""

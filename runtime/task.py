@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from audio.frames import Frames, decode
+from audio.session import Tally
 from audio.stream_time import StreamTime
 from runtime.deadletter import headers
 from runtime.errors import StateCorrupted
@@ -103,6 +104,10 @@ class Task(Generic[S]):
         self.outputs.extend(emitted.outputs(self._processor.input_topic, self.partition, self._store))
         self.position = records[-1].offset + 1
         return count
+
+    def take_tally(self) -> Tally:
+        """Return what identity noticed since the last call: repeats, holes, records after a session's end."""
+        return self._processor.sessions(self._state).take_tally()
 
     def freeze(self) -> Frozen:
         """Take the outputs so far with the state that belongs to them; processing may go on at once."""

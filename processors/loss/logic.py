@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from audio.frames import Frames
-from audio.session import Verdict
+from audio.session import SessionTable, Verdict
 from processors.loss.ledger import Ledger
 from processors.loss.report import EXPIRED, Cause, Report
 from processors.loss.rows import rows_of
@@ -36,6 +36,10 @@ class LossProcessor:
     def __init__(self, tuning: Tuning | None = None) -> None:
         self._tuning = Tuning() if tuning is None else tuning
         self.settings_hash = self._tuning.settings_hash
+
+    def sessions(self, state: LossState) -> SessionTable:
+        """Return the sessions of the partition."""
+        return state.table
 
     def new_state(self) -> LossState:
         """Return the state of a partition nothing was read of."""

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from audio.frames import Frames
-from audio.session import Verdict
+from audio.session import SessionTable, Verdict
 from processors.silence import state as columns
 from processors.silence.breaks import Breaks
 from processors.silence.detector import LevelDetector
@@ -43,6 +43,10 @@ class SilenceProcessor:
         self._tuning = Tuning() if tuning is None else tuning
         self.settings_hash = self._tuning.settings_hash
         self._detector = LevelDetector(self._tuning.on_dbfs, self._tuning.off_dbfs)
+
+    def sessions(self, state: SilenceState) -> SessionTable:
+        """Return the sessions of the partition."""
+        return state.table
 
     def new_state(self) -> SilenceState:
         """Return the state of a partition nothing was read of."""

@@ -29,6 +29,9 @@ class CountingProcessor:
     state_version = 1
     settings_hash = "0123456789abcdef"
 
+    def sessions(self, state: Counts) -> SessionTable:
+        return state.sessions
+
     def new_state(self) -> Counts:
         return Counts()
 

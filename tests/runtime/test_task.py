@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio.session import IDLE_MS
+from audio.session import IDLE_MS, Tally
 from audio.stream_time import STEP_CAP_MS
 from runtime.errors import StateCorrupted, UsageError
 from runtime.processor import Batch
@@ -141,6 +141,16 @@ def test_the_record_that_raises_alone_is_dead_lettered_and_all_others_are_counte
     driver.run(poll)
     assert [dict(letter.headers)["__connect.errors.offset"] for letter in driver.dead_letters] == [b"4"]
     assert [(r.frames, r.origin.offset) for r in driver.records("calls.activity")] == [(5, 5), (10, 10)]
+
+
+def test_what_identity_noticed_can_be_taken_once() -> None:
+    driver = Driver(CountingProcessor())
+    closed = frame(1, 7, FrameKind.CLOSED)
+    for record in (frame(1, 0), frame(1, 0), frame(1, 3), frame(1, 5), closed, frame(1, 8)):
+        driver.send(record)
+    driver.step()
+    assert driver._task.take_tally() == Tally(repeats=1, holes=3, dropped=1)
+    assert driver._task.take_tally() == Tally()
 
 
 def test_two_poison_records_of_one_poll_are_both_found() -> None:
