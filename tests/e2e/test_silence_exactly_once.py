@@ -19,13 +19,14 @@ from callstream.embedded_kafka import EmbeddedKafka
 from callstream.topics_command import apply_catalogue
 from runtime.config import KafkaSettings
 from runtime.http import HttpClient
-from runtime.kafka import Partitioner, TopicPartition, start_consumer, start_producer
+from runtime.kafka import Partitioner, start_producer
 from schemas.codec import SchemaStore
 from schemas.records import ActivityWindow, AudioFrame, Origin, SessionInfo, SilenceEvent
 from schemas.symbols import Channels, Codec, EndedBy, FrameKind, Reason, Source
 from schemas.topics import ACTIVITY, AUDIO, SILENCE, dead_letters
 from simulators.conversation import script
 from tests.kafka_fixture import CACHE_DIR
+from tests.reading import read_committed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -149,21 +150,13 @@ class Application:
 
     async def read(self) -> dict[str, list[list[tuple]]]:
         """The committed records of each output topic, by partition: key, timestamp, value."""
-        consumer = await start_consumer(self.kafka, client_id="check", auto_offset_reset="earliest")
-        found: dict[str, list[list[tuple]]] = {}
-        for topic in (*OUTPUTS, DEAD_LETTERS):
-            partitions = [TopicPartition(self.prefix + topic, number) for number in range(PARTITIONS)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            rows: list[list[tuple]] = [[] for _ in partitions]
-            for tp in partitions:
-                consumer.seek(tp, 0)
-                while await consumer.position(tp) < ends[tp]:
-                    for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
-                        rows[tp.partition].append((record.key, record.timestamp, record.value))
-            found[topic] = rows
-        await consumer.stop()
-        return found
+        return {
+            topic: [
+                [(record.key, record.timestamp, record.value) for record in rows]
+                for rows in await read_committed(self.kafka, self.prefix + topic, PARTITIONS)
+            ]
+            for topic in (*OUTPUTS, DEAD_LETTERS)
+        }
 
     async def finished(self, sessions: int) -> dict[str, list[list[tuple]]]:
         """Wait until every session has its two totals; then nothing more can come of this log."""

@@ -11,13 +11,14 @@ from aiokafka.admin import RecordsToDelete  # noqa: TID251 - an operation no com
 from audio.frames import FrameEncoder
 from runtime.checkpoint import Application
 from runtime.config import KafkaSettings, RegistrySettings
-from runtime.kafka import NewTopic, TopicPartition, start_admin, start_consumer, start_producer
+from runtime.kafka import NewTopic, TopicPartition, start_admin, start_producer
 from runtime.service import run
 from runtime.testing import Driver
 from runtime.tuning import ProcessorSettings, TaskHostSettings
 from runtime.worker import run_tasks
 from schemas.codec import SchemaStore
 from schemas.topics import changelog, dead_letters
+from tests.reading import read_committed
 from tests.runtime.counting import POISON, CountingProcessor
 from tests.runtime.test_task import frame
 
@@ -55,19 +56,11 @@ class Cluster:
 
     async def read(self, topic: str) -> dict[int, list[tuple]]:
         """Everything committed on an output topic, by partition."""
-        name = f"{self.kafka.topic_prefix}{topic}"
-        consumer = await start_consumer(self.kafka, client_id="check", auto_offset_reset="earliest")
-        partitions = [TopicPartition(name, number) for number in range(PARTITIONS)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        found: dict[int, list[tuple]] = {number: [] for number in range(PARTITIONS)}
-        for tp in partitions:
-            consumer.seek(tp, 0)
-            while await consumer.position(tp) < ends[tp]:
-                for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
-                    found[tp.partition].append((record.key, record.timestamp, record.value, tuple(record.headers)))
-        await consumer.stop()
-        return found
+        found = await read_committed(self.kafka, f"{self.kafka.topic_prefix}{topic}", PARTITIONS)
+        return {
+            number: [(record.key, record.timestamp, record.value, tuple(record.headers)) for record in rows]
+            for number, rows in enumerate(found)
+        }
 
     def expected(self) -> dict[int, list[tuple]]:
         """What the driver makes of the same log: committed outputs by partition, dead letters left out."""
