@@ -84,10 +84,6 @@ class Stage:
         """Folder of the recordings."""
         return self.options.folder / "recordings"
 
-    def service(self, name: str) -> ServiceProcess:
-        """Return a component's process."""
-        return next(service for service in self.services if service.name == name)
-
     async def start_services(self) -> None:
         """Start every component and wait until all are ready. Raises `DemoError`."""
         port = free_port()
