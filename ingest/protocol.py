@@ -46,6 +46,8 @@ class SessionOpened:
     """A session begins. Its media description holds until the next one for the same key; a second one is ignored.
 
     Where `info.continued_from` is the key of an earlier session of this process, it is replaced by that session's id.
+    `states_pauses`: the source itself says when a pause begins and ends. Where it does not, what the other sessions of
+    the conversation say decides whether audio, digits and texts may be published.
     """
 
     key: str
@@ -54,6 +56,7 @@ class SessionOpened:
     sample_rate_hz: int
     codec: Codec = Codec.UNKNOWN
     channels: Channels = Channels.UNKNOWN
+    states_pauses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,13 @@ class SourceProtocol(Protocol):
     @property
     def finished(self) -> bool:
         """True once nothing more will come: the shell may close."""
+
+
+class DialledProtocol(SourceProtocol, Protocol):
+    """The machine of a source we call. It lives on over reconnects, and its sessions with it."""
+
+    def gave_up(self, now_s: float) -> list[Effect]:
+        """No connection could be had within the budget of attempts: the sessions end, reason BUDGET_SPENT."""
 
 
 @dataclass(frozen=True, slots=True)

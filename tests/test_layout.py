@@ -19,6 +19,7 @@ LONG_BY_NATURE = {"schemas/records.py", "schemas/symbols.py"}
 UNTESTED = {
     "schemas/errors.py": "one class without code",
     "runtime/errors.py": "classes without code but for three fields",
+    "runtime/forwarding.py": "an interface: every forwarding component is held to it by the driver and the host",
     "runtime/processor.py": "an interface: every processor is held to it by the driver",
     "runtime/sink.py": "an interface: every sink is held to it by the host",
     "ingest/protocol.py": "an interface: every source is held to it",
