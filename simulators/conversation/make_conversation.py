@@ -30,25 +30,25 @@ FADE_SAMPLES: Final = RATE_HZ * 5 // 1000
 PAUSE_MIN_MS: Final = 500
 NOISE_DBFS: Final = -65.0
 NOISE_SEED: Final = 20250101
-TAIL_MS: Final = 1000
+TAIL_MS: Final = 560
 EDIT_MARGIN_SAMPLES: Final = RATE_HZ * 3 // 10
 
 CUSTOMER: Final = 0
 AGENT: Final = 1
-VOICES: Final = {CUSTOMER: ("en-us+f3", "180", "55"), AGENT: ("en-gb", "185", "40")}
+VOICES: Final = {CUSTOMER: ("en-us+f3", "200", "55"), AGENT: ("en-gb", "200", "40")}
 """Per channel: espeak-ng voice, words a minute, pitch."""
 
 SCRIPT: Final[tuple[tuple[int, int, str], ...]] = (
     # channel, start in ms after the end of the line before (negative: both speak), text
-    (AGENT, 600, "Northwind support how can I help you"),
-    (CUSTOMER, 720, "My coffee machine arrived broken"),
-    (AGENT, 700, "I am sorry may I have the order number"),
-    (CUSTOMER, 700, "One moment please"),
-    (CUSTOMER, 1100, "It is nine four seven eleven and the name is Miller"),
+    (AGENT, 560, "Northwind support how can I help you"),
+    (CUSTOMER, 580, "My coffee machine arrived broken"),
+    (AGENT, 560, "I am sorry may I have the order number"),
+    (CUSTOMER, 560, "One moment please"),
+    (CUSTOMER, 700, "It is nine four seven eleven and the name is Miller"),
     (AGENT, -1200, "Thank you I am going to look that up"),
-    (AGENT, 5300, "I have found it and we will send a new one today"),
+    (AGENT, 5040, "I have found it and we will send a new one today"),
     (CUSTOMER, -1100, "Oh wonderful I am really glad you can do that"),
-    (CUSTOMER, 800, "And who will collect the old one"),
+    (CUSTOMER, 600, "And who will collect the old one"),
     (AGENT, -900, "Our driver will take it along"),
 )
 

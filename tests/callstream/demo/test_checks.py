@@ -14,10 +14,10 @@ from simulators.audiohook.scenario import demo, expected_truth
 
 NOWHERE = Origin(topic="", partition=0, offset=0, index=0)
 SCENARIO = demo()
-STALLS = [{"position_samples": 10400, "delay_ms": 930, "missing_samples": 0}]
+STALLS = [{"position_samples": 10080, "delay_ms": 930, "missing_samples": 0}]
 GAPS = [
-    {"reason": "source_discard", "start_samples": 96100, "duration_samples": 9600},
-    {"reason": "paused_pci", "start_samples": 171628, "duration_samples": 24000},
+    {"reason": "source_discard", "start_samples": 80592, "duration_samples": 9600},
+    {"reason": "paused_pci", "start_samples": 153889, "duration_samples": 24000},
 ]
 
 
