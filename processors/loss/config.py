@@ -19,6 +19,12 @@ class LossSettings(ProcessorSettings):
     clear_loss_ratio: float = Field(
         0.03, gt=0, le=1, description="A window that lost less than this part of what was expected clears it."
     )
+    alarm_least_media_ms: int = Field(
+        1_000,
+        ge=0,
+        le=600_000,
+        description="A window that expected less media raises and clears no loss alarm.",
+    )
     stall_ms: int = Field(
         200, ge=20, le=9_000, description="Audio that arrives so much later than the least delay has stalled."
     )
@@ -27,6 +33,8 @@ class LossSettings(ProcessorSettings):
         """Return limits that are in the wrong order."""
         if self.clear_loss_ratio > self.alarm_loss_ratio:
             yield "clear_loss_ratio", "must not be above alarm_loss_ratio"
+        if self.alarm_least_media_ms > self.window_s * 1000:
+            yield "alarm_least_media_ms", "is more than a window holds, so no alarm would ever be raised"
 
 
 def tuning(settings: LossSettings) -> Tuning:

@@ -8,7 +8,7 @@ Whole windows that one record passes at once are reported as one.
 from typing import Final
 
 from audio.arrival import ArrivalWatch, Stall
-from processors.loss.report import Cause, Report
+from processors.loss.report import Cause, Report, packets_of
 from processors.loss.rows import CHANNEL_OF, MAX_POSITION, MAX_RATE_HZ, MIN_RATE_HZ, Row
 from processors.loss.state import ALL, Counts, Gap, LossState, Session, Stream
 from processors.loss.tuning import Tuning
@@ -220,7 +220,7 @@ class Ledger:
         session.total.add(session.window)
         for key in [*self._streams(session), ALL]:
             value = self._write(slot, cause, key, LossReportKind.WINDOW)
-            if key != ALL or not self._streams(session):
+            if (key != ALL or not self._streams(session)) and self._is_enough(session, key):
                 self._judge(slot, cause, key, value)
         session.window = Counts()
         session.window_gaps = []
@@ -237,6 +237,15 @@ class Ledger:
         if key == ALL:
             return self._report.session(slot, cause, kind)
         return self._report.stream(slot, cause, kind, key)
+
+    def _is_enough(self, session: Session, key: tuple[int, int]) -> bool:
+        """Tell whether so much was expected in the window that its loss ratio may raise or clear an alarm."""
+        if key == ALL:
+            samples = session.window.audio + session.window.missing
+        else:
+            stream = session.streams[key]
+            samples = packets_of(stream, final=False).expected * stream.frame_samples
+        return samples * 1000 >= self._tuning.alarm_least_media_ms * session.rate_hz
 
     def _judge(self, slot: int, cause: Cause, key: tuple[int, int], value: float) -> None:
         session = self._sessions[slot]

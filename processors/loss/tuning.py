@@ -11,6 +11,7 @@ class Tuning:
     window_s: int = 5
     alarm_loss_ratio: float = 0.05
     clear_loss_ratio: float = 0.03
+    alarm_least_media_ms: int = 1000
     stall_ms: int = 200
     settings_hash: str = ""
 

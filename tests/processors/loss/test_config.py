@@ -26,3 +26,9 @@ def test_an_alarm_that_is_cleared_above_its_limit_is_a_mistake():
     with pytest.raises(ConfigError) as error:
         load(LossSettings, "LOSS_", {"LOSS_CLEAR_LOSS_RATIO": "0.06"}, None)
     assert "LOSS_CLEAR_LOSS_RATIO" in str(error.value)
+
+
+def test_an_alarm_that_asks_for_more_than_a_window_holds_is_a_mistake():
+    with pytest.raises(ConfigError) as error:
+        load(LossSettings, "LOSS_", {"LOSS_WINDOW_S": "2", "LOSS_ALARM_LEAST_MEDIA_MS": "2001"}, None)
+    assert "LOSS_ALARM_LEAST_MEDIA_MS" in str(error.value)

@@ -190,6 +190,28 @@ def test_a_window_that_measured_nothing_clears_no_alarm():
     assert found.alarms == [("ALARM_RAISED", "LOSS", "ALL")]
 
 
+def test_a_window_that_expected_too_little_raises_no_alarm_and_one_that_expected_enough_does():
+    def mostly_paused(heard: float, lost: float) -> Call:
+        call = Call().open().mark(FrameKind.GAP, lost, Reason.OVERFLOW).say(heard, 400)
+        call.put(FrameKind.PAUSED, reason=Reason.SECURE_PAUSE)
+        return call.mark(FrameKind.RESUMED, 5 - heard - lost, Reason.SECURE_PAUSE)
+
+    assert run(mostly_paused(0.4, 0.5)).alarms == []
+    assert run(mostly_paused(0.5, 0.5)).alarms == [("ALARM_RAISED", "LOSS", "ALL")]
+
+
+def test_a_stream_that_expected_too_few_packets_raises_no_alarm_and_one_that_expected_enough_does():
+    def packets(count: int) -> Call:
+        call = Call(channels=Channels.EXTERNAL).open()
+        for number in range(0, count, 2):
+            call.packet(number)
+        call.put(FrameKind.PAUSED, reason=Reason.SECURE_PAUSE)
+        return call.mark(FrameKind.RESUMED, 5 - call.position / RATE_HZ, Reason.SECURE_PAUSE)
+
+    assert run(packets(49)).alarms == []
+    assert run(packets(51)).alarms == [("ALARM_RAISED", "LOSS", "EXTERNAL")]
+
+
 def test_another_rate_ends_the_counts_and_begins_new_ones():
     call = Call().open().say(1)
     call.fields["sample_rate_hz"] = 16_000
