@@ -1,13 +1,17 @@
 """Same records in, same records out: whatever the polls, the neighbours and the restarts."""
 
 import random
-from collections import defaultdict
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.records import AudioFrame
 from schemas.symbols import Channels, FrameKind, Reason
+from tests.processors.driving import (
+    assert_any_polls_are_the_same,
+    assert_neighbours_change_nothing,
+    assert_restarts_change_nothing,
+    interleaved,
+)
 from tests.processors.loss.calls import Call, Run
 
 MARKS = (FrameKind.PAUSED, FrameKind.RESUMED, FrameKind.DISCARDED, FrameKind.GAP, FrameKind.UNKNOWN)
@@ -80,35 +84,12 @@ def random_call(dice: random.Random, number: int) -> Call:
     return call
 
 
-def interleaved(dice: random.Random, calls: list[Call]) -> list[tuple[bytes, AudioFrame | bytes]]:
-    waiting = {call.number: list(call.frames) for call in calls}
-    keys = {call.number: call.key for call in calls}
-    log: list[tuple[bytes, AudioFrame | bytes]] = []
-    while any(waiting.values()):
-        number = dice.choice(sorted(number for number, frames in waiting.items() if frames))
-        some = dice.choice((1, 1, 2, 30))
-        log.extend((keys[number], frame) for frame in waiting[number][:some])
-        del waiting[number][:some]
-        if dice.random() < 0.02:
-            log.append((b"x", b"garbage"))
-    return log
-
-
-def per_session(run: Run) -> dict[str, list[object]]:
-    found = defaultdict(list)
-    for _, record in run.found:
-        found[record.session_id].append(record)
-    return found
-
-
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 60), calls=st.integers(1, 4))
 def test_outputs_and_state_do_not_depend_on_the_polls(seed, poll, calls):
     dice = random.Random(seed)
     log = interleaved(dice, [random_call(dice, number) for number in range(calls)])
-    whole, parts = Run().feed(log, 10_000), Run().feed(log, poll)
-    assert parts.found == whole.found
-    assert parts.processor.snapshot(parts.state) == whole.processor.snapshot(whole.state)
+    assert_any_polls_are_the_same(Run, log, poll)
 
 
 @settings(deadline=None, max_examples=8)
@@ -116,11 +97,7 @@ def test_outputs_and_state_do_not_depend_on_the_polls(seed, poll, calls):
 def test_a_session_does_not_depend_on_its_neighbours(seed, poll):
     dice = random.Random(seed)
     calls = [random_call(dice, number) for number in range(4)]
-    expected = per_session(Run().feed(interleaved(random.Random(1), calls), 10_000))
-    assert per_session(Run().feed(interleaved(random.Random(seed + 1), calls), poll)) == expected
-    alone = Run().feed([(calls[0].key, frame) for frame in calls[0].frames])
-    for session, records in per_session(alone).items():
-        assert expected[session] == records
+    assert_neighbours_change_nothing(Run, calls, seed, poll)
 
 
 @settings(deadline=None, max_examples=8)
@@ -128,11 +105,7 @@ def test_a_session_does_not_depend_on_its_neighbours(seed, poll):
 def test_a_restart_between_any_two_polls_changes_nothing(seed, poll):
     dice = random.Random(seed)
     log = interleaved(dice, [random_call(dice, number) for number in range(3)])
-    whole, parts = Run().feed(log), Run()
-    for start in range(0, len(log), poll):
-        parts.restart().feed(log[start : start + poll])
-    assert parts.found == whole.found
-    assert parts.processor.snapshot(parts.state) == whole.processor.snapshot(whole.state)
+    assert_restarts_change_nothing(Run, log, poll)
 
 
 @settings(deadline=None, max_examples=15)

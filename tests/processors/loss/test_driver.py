@@ -11,6 +11,7 @@ from schemas.records import LossReport
 from schemas.symbols import Channel, FrameKind, LossReportKind, Reason
 from schemas.topics import LOSS
 from simulators.audiohook.scenario import Discard, Frame, Pause, Stall, demo
+from tests.processors.driving import CRASHES, driven, shuffled
 from tests.processors.loss.calls import BASE_S, ENCODER, RATE_HZ, Call, gaps_of
 
 
@@ -23,40 +24,17 @@ def log() -> list[tuple[bytes, bytes]]:
         if dice.random() > 0.06:
             calls[2].packet(number % 65_536, number - 65_400)
     calls[2].close()
-    waiting = [[(call.key, ENCODER.encode(frame)) for frame in call.frames] for call in calls]
-    mixed = []
-    while any(waiting):
-        mixed.append(dice.choice([frames for frames in waiting if frames]).pop(0))
-    mixed.insert(len(mixed) // 2, (b"x", b"garbage"))
-    return mixed
-
-
-def driven(poll: int, crash_every: int = 0, commit_every: int = 1) -> Driver:
-    driver = Driver(LossProcessor(), clock=ManualClock())
-    for number, (key, value) in enumerate(log()):
-        driver.send_value(value, key=key, timestamp_ms=1_700_000_000_000 + 100 * number)
-    steps = 0
-    while driver.step(poll):
-        steps += 1
-        if steps % commit_every == 0:
-            driver.commit()
-        if crash_every and steps % crash_every == 0:
-            # what was not committed is lost and done again; committing first lets the test end
-            driver.crash()
-            driver.step(poll)
-            driver.commit()
-    driver.commit()
-    return driver
+    return shuffled(calls, ENCODER.encode)
 
 
 @pytest.fixture(scope="module")
 def undisturbed() -> Driver:
-    return driven(100_000)
+    return driven(LossProcessor(), log())
 
 
-@pytest.mark.parametrize(("poll", "crash_every", "commit_every"), [(1, 0, 50), (7, 3, 2), (64, 2, 5)])
+@pytest.mark.parametrize(("poll", "crash_every", "commit_every"), CRASHES)
 def test_the_topic_is_byte_equal_through_crashes_and_any_polls(undisturbed, poll, crash_every, commit_every):
-    driver = driven(poll, crash_every, commit_every)
+    driver = driven(LossProcessor(), log(), poll, crash_every, commit_every)
     assert driver.outputs == undisturbed.outputs
     assert driver.entry.state == undisturbed.entry.state
 
