@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ingest.config import IngestSettings
+from ingest.config import IngestSettings, url_mistake
 from runtime.config import load
 from runtime.errors import ConfigError
 from tests.ingest.sources.audiohook.test_auth import KEY, SECRET
@@ -59,3 +59,101 @@ def test_a_certificate_needs_its_key_and_both_must_exist():
 def test_a_drain_that_cannot_end_within_its_budget_is_a_mistake():
     (mistake,) = mistakes(INGEST_DRAIN_SESSIONS_S="30")
     assert mistake.startswith("INGEST_DRAIN_SESSIONS_S: ")
+
+
+OAUTH = {"INGEST_OAUTH_CLIENT_ID": "id", "INGEST_OAUTH_CLIENT_SECRET": "secret"}
+
+
+def named(**environ: str) -> set[str]:
+    return {mistake.partition(":")[0] for mistake in mistakes(**environ)}
+
+
+def test_nothing_is_dialled_by_default_and_nothing_published_while_nobody_says_whether_a_call_is_paused():
+    found = settings()
+    assert (found.media_streams.interactions, found.appfoundry.sockets) == ((), {})
+    assert found.publish_when_pause_unknown is False
+
+
+def test_interactions_and_sockets_are_lists_and_pairs():
+    found = settings(
+        **OAUTH,
+        INGEST_MEDIA_STREAMS_INTERACTIONS="call-1, call-2",
+        INGEST_APPFOUNDRY_APP_ID="app",
+        INGEST_APPFOUNDRY_SOCKETS="socket-1=call-1,socket-2=call-2",
+    )
+    assert found.media_streams.interactions == ("call-1", "call-2")
+    assert found.appfoundry.sockets == {"socket-1": "call-1", "socket-2": "call-2"}
+
+
+def test_each_source_we_call_has_times_of_its_own():
+    found = settings()
+    assert [
+        (own.attempts, own.first_delay_s, own.ping_interval_s, own.pong_timeout_s, own.close_timeout_s)
+        for own in (found.media_streams, found.appfoundry)
+    ] == [(5, 1, 30, 10, 5), (10, 2, 20, 10, 5)]
+    assert (found.media_streams.inactivity_s, found.appfoundry.inactivity_s) == (0, 30)
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"INGEST_OAUTH_CLIENT_ID": "id"}, {"INGEST_OAUTH_CLIENT_SECRET"}),
+        ({"INGEST_OAUTH_CLIENT_SECRET": "secret"}, {"INGEST_OAUTH_CLIENT_ID"}),
+        ({"INGEST_MEDIA_STREAMS_INTERACTIONS": "call-1"}, {"INGEST_OAUTH_CLIENT_ID"}),
+        ({**OAUTH, "INGEST_APPFOUNDRY_SOCKETS": "a=call-1"}, {"INGEST_APPFOUNDRY_APP_ID"}),
+        ({"INGEST_OAUTH_TOKEN_URL": "http://login.example"}, {"INGEST_OAUTH_TOKEN_URL"}),
+        ({"INGEST_MEDIA_STREAMS_URL": "ws://media.example"}, {"INGEST_MEDIA_STREAMS_URL"}),
+        ({"INGEST_MEDIA_STREAMS_URL": "wss://{org}.example"}, {"INGEST_MEDIA_STREAMS_URL"}),
+        ({"INGEST_MEDIA_STREAMS_INTERACTIONS_PER_SOCKET": "51"}, {"INGEST_MEDIA_STREAMS_INTERACTIONS_PER_SOCKET"}),
+        ({**OAUTH, "INGEST_MEDIA_STREAMS_INTERACTIONS": "a,a"}, {"INGEST_MEDIA_STREAMS_INTERACTIONS"}),
+        ({"INGEST_APPFOUNDRY_LONGEST_DELAY_S": "1"}, {"INGEST_APPFOUNDRY_LONGEST_DELAY_S"}),
+        ({"INGEST_APPFOUNDRY_SOCKETS": "a/b=c"}, {"INGEST_APPFOUNDRY_SOCKETS", "INGEST_APPFOUNDRY_APP_ID"}),
+        ({"INGEST_GENESYS_DOMAIN": "https://api.example"}, {"INGEST_GENESYS_DOMAIN"}),
+        ({"INGEST_GENESYS_REGION": "mypurecloud.com"}, {"INGEST_GENESYS_REGION"}),
+        ({"INGEST_MEDIA_STREAMS_CLOSE_TIMEOUT_S": "25"}, {"INGEST_DRAIN_SESSIONS_S"}),
+    ],
+)
+def test_what_cannot_be_dialled_is_named(given, wrong):
+    assert named(**given) == wrong
+
+
+def test_two_sockets_need_two_urls():
+    given = {**OAUTH, "INGEST_APPFOUNDRY_URL": "wss://host/socket"}
+    assert settings(**given, INGEST_APPFOUNDRY_SOCKETS="a=b").appfoundry.sockets == {"a": "b"}
+    assert named(**given, INGEST_APPFOUNDRY_SOCKETS="a=b,c=d") == {"INGEST_APPFOUNDRY_URL"}
+
+
+def test_a_secret_is_not_quoted():
+    assert "hush" not in str(mistakes(INGEST_OAUTH_CLIENT_SECRET="hush", INGEST_LINGER_MS="-1"))
+    assert "hush" not in repr(settings(INGEST_OAUTH_CLIENT_ID="id", INGEST_OAUTH_CLIENT_SECRET="hush"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["wss://media.{region}.example/a?b=c", "ws://127.0.0.1:1", "ws://[::1]:1", "ws://localhost", "WSS://host"],
+)
+def test_urls_that_may_be_dialled(url):
+    assert url_mistake(url, "wss", {"region"}) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "wss://",
+        "wss:host",
+        "ws://127.0.0.1.example",
+        "ws://{region}",
+        "https://host",
+        "wss://{}",
+        "wss://{region.x}",
+        "wss://{region",
+        "wss://user@host",
+        "wss://host/#part",
+        "wss://host/a b",
+        "wss://[",
+        "wss://host:port",
+    ],
+)
+def test_urls_that_may_not_be_dialled(url):
+    assert url_mistake(url, "wss", {"region"})
