@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingest.protocol import EventReceived, SessionOpened
-from ingest.sources.audiohook.messages import MediaOffer, OpenParameters, text_of
+from ingest.sources.audiohook.messages import MediaOffer, OpenParameters
+from ingest.text import text_of, whole_number_of
 from schemas.records import CallEvent, SessionInfo
 from schemas.symbols import CallEventKind, Channel, Channels, Codec, Reason, Source
 
@@ -44,10 +45,9 @@ def session_opened(key: str, info: SessionInfo, offer: MediaOffer | None, rate_h
 
 def platform_error(key: str, parameters: Mapping[str, Any]) -> EventReceived:
     """Return the client's `error` as an event."""
-    code = parameters.get("code")
-    known = isinstance(code, int) and not isinstance(code, bool) and 0 <= code < _MAX_CODE
+    code = whole_number_of(parameters.get("code"), _MAX_CODE)
     text = text_of(parameters.get("message"))
-    return _event(key, CallEventKind.PLATFORM_ERROR, code=code if known else -1, message=text)
+    return _event(key, CallEventKind.PLATFORM_ERROR, code=-1 if code is None else code, message=text)
 
 
 def language_changed(key: str, language: str) -> EventReceived:

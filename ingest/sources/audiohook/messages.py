@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
+from ingest.text import NoObject, object_of, text_of, whole_number_of
 from schemas.records import Participant
 from schemas.symbols import Channels, Codec, Direction, ParticipantRole
 
 VERSION = "2"
 PROBE_ID = "00000000-0000-0000-0000-000000000000"
-MAX_STRING_CHARACTERS = 4096
-"""Longest text taken over from a message; the rest is cut."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _DURATION = re.compile(r"PT([0-9]{1,9}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})S", re.ASCII)
@@ -116,11 +115,9 @@ class OpenParameters:
 def parse(text: str) -> ClientMessage:
     """Return a text message as its envelope and parameters. Raises `MalformedMessage`."""
     try:
-        message = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise MalformedMessage("not JSON") from None  # noqa: EM101, TRY003 - a word
-    if not isinstance(message, dict):
-        raise MalformedMessage("not a JSON object")  # noqa: EM101, TRY003 - a word
+        message = object_of(text)
+    except NoObject as defect:
+        raise MalformedMessage(str(defect)) from None
     kind = message.get("type")
     parameters = message.get("parameters", {})
     _require(isinstance(kind, str) and bool(kind), "type is not a string")
@@ -168,13 +165,6 @@ def choose(media: tuple[MediaOffer, ...]) -> MediaOffer | None:
     return next(stereo, media[0] if media else None)
 
 
-def text_of(value: Any) -> str | None:
-    """Return a string of a message as text that can be written as UTF-8, or None where it is empty or no string."""
-    if not isinstance(value, str) or not value:
-        return None
-    return value[:MAX_STRING_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-
-
 def duration_parameter(parameters: Mapping[str, Any], name: str) -> Decimal:
     """Return a parameter that must be a duration. Raises `MalformedMessage`."""
     return parse_duration(parameters.get(name))
@@ -206,14 +196,11 @@ def _require(condition: bool, defect: str) -> None:
         raise MalformedMessage(defect)
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
-
-
 def _counter(value: Any, name: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_COUNTER:
-        return value
-    raise MalformedMessage(f"{name} is not a counter")  # noqa: EM102, TRY003 - a word
+    counter = whole_number_of(value, _MAX_COUNTER)
+    if counter is None:
+        raise MalformedMessage(f"{name} is not a counter")  # noqa: EM102, TRY003 - a word
+    return counter
 
 
 def _offer(entry: Any, l16: Codec) -> MediaOffer | None:

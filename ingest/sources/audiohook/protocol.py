@@ -30,7 +30,6 @@ from ingest.sources.audiohook.messages import (
     opened_parameters,
     parse,
     parse_open,
-    text_of,
 )
 from ingest.sources.audiohook.states import (
     ACTIVE_STATES,
@@ -43,6 +42,7 @@ from ingest.sources.audiohook.states import (
     after,
 )
 from ingest.sources.audiohook.timeline import Timeline
+from ingest.text import text_of
 from schemas.records import SessionInfo
 from schemas.symbols import ClosedBy, Codec, FrameKind, Reason
 
