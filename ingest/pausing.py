@@ -1,0 +1,272 @@
+"""What may be published while a call is paused: facts of its sessions → the facts that may go on. Pure.
+
+Some sources say when a call is paused (AudioHook). Others do not: whether their audio, digits and texts may be
+published follows from what the sessions that say it tell about the same conversation. The book of a process holds
+what they told; the gate of a connection stands before its sequencer, and nothing of what it withholds comes out.
+
+Withheld audio is a pause on the session's timeline: PAUSED where it begins, RESUMED with its length where it ends. So
+its packets are not taken for lost: a mark ends the numbering's segment.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from ingest.protocol import (
+    AudioReceived,
+    EventReceived,
+    Fact,
+    Mark,
+    Observation,
+    Observed,
+    SessionClosed,
+    SessionOpened,
+)
+from schemas.records import CallEvent
+from schemas.symbols import CallEventKind, FrameKind, Reason
+
+LATE_S = 5.0
+"""For so long after a withheld stretch, audio from before its end still counts as of it."""
+_PAST_CALLS = 100_000
+_LONG_AGO = float("-inf")
+
+
+class PauseState(Enum):
+    """What is known about a conversation."""
+
+    UNKNOWN = auto()
+    ACTIVE = auto()
+    PAUSED = auto()
+
+
+@dataclass(slots=True)
+class _Call:
+    """What the sessions that state pauses told about one conversation. Times are monotonic seconds."""
+
+    paused: dict[tuple[object, str], bool] = field(default_factory=dict)
+    left_paused: bool = False
+    known_since_s: float = _LONG_AGO
+    pause_ended_s: float = _LONG_AGO
+
+    @property
+    def state(self) -> PauseState:
+        if any(self.paused.values()) or (self.left_paused and not self.paused):
+            return PauseState.PAUSED
+        return PauseState.ACTIVE if self.paused else PauseState.UNKNOWN
+
+
+class PauseBook:
+    """Conversation → whether it is paused, as told by the sessions of this process that state pauses.
+
+    A conversation is paused while any of them is. One whose last session ended in a pause stays paused until another
+    session of it opens: nobody has said that the pause is over.
+    """
+
+    def __init__(self, past_calls: int = _PAST_CALLS) -> None:
+        self._limit = past_calls
+        self._calls: dict[str, _Call] = {}
+        self._past: OrderedDict[str, _Call] = OrderedDict()
+
+    def opened(self, conversation: str, session: tuple[object, str], now_s: float) -> None:
+        """Take down a session that states pauses; it begins active."""
+        call = self._calls.get(conversation)
+        if call is None:
+            call = self._calls[conversation] = self._past.pop(conversation, _Call())
+            call.known_since_s = now_s
+            if call.left_paused:
+                call.left_paused, call.pause_ended_s = False, now_s
+        call.paused[session] = False
+
+    def told(self, conversation: str, session: tuple[object, str], now_s: float, *, paused: bool) -> None:
+        """Take down that a session is paused, or no longer."""
+        call = self._calls[conversation]
+        if call.paused[session] and not paused:
+            call.pause_ended_s = now_s
+        call.paused[session] = paused
+
+    def closed(self, conversation: str, session: tuple[object, str], now_s: float) -> None:
+        """Take down the end of a session."""
+        call = self._calls[conversation]
+        was_paused = call.paused.pop(session)
+        if was_paused:
+            call.pause_ended_s = now_s
+        if not call.paused:
+            call.left_paused = was_paused
+            self._past[conversation] = self._calls.pop(conversation)
+            if len(self._past) > self._limit:
+                self._past.popitem(last=False)
+
+    def state(self, conversation: str) -> PauseState:
+        """Return what is known about a conversation now."""
+        return self._look(conversation).state
+
+    def known_since_s(self, conversation: str) -> float:
+        """Return when its state became known last."""
+        return self._look(conversation).known_since_s
+
+    def pause_ended_s(self, conversation: str) -> float:
+        """Return when a pause of one of its sessions ended last."""
+        return self._look(conversation).pause_ended_s
+
+    def _look(self, conversation: str) -> _Call:
+        return self._calls.get(conversation) or self._past.get(conversation) or _NOTHING
+
+
+_NOTHING = _Call()
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRules:
+    """What the settings say: whether to publish while the state is unknown, and for how long texts are held back."""
+
+    publish_when_unknown: bool = False
+    resume_guard_s: float = 2.0
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Audio withheld, from one position to where the last of it ends."""
+
+    reason: Reason
+    start: int
+    stop: int
+    last_s: float
+
+
+@dataclass(slots=True)
+class _Guarded:
+    """A session that does not state pauses. `head` is where its published audio ends; positions are samples."""
+
+    conversation: str
+    head: int = 0
+    stretch: _Stretch | None = None
+    floor: int = 0
+    floor_until_s: float = _LONG_AGO
+
+
+class Gate:
+    """Stands before the sequencer of one connection, or of one dialled connection over all its lives."""
+
+    def __init__(self, book: PauseBook, rules: PauseRules) -> None:
+        self._book = book
+        self._rules = rules
+        self._stating: dict[str, str] = {}
+        self._guarded: dict[str, _Guarded] = {}
+
+    def take(self, fact: Fact, now_s: float) -> list[Fact | Observed]:
+        """Return what of a fact may go on, with the marks that stand for what may not. `now_s` is monotonic."""
+        if isinstance(fact, SessionOpened):
+            self._open(fact, now_s)
+            return [fact]
+        guarded = self._guarded.get(fact.key)
+        if guarded is None:
+            self._note(fact, now_s)
+            return [fact]
+        if isinstance(fact, AudioReceived):
+            return self._audio(guarded, fact, now_s)
+        if isinstance(fact, EventReceived):
+            return self._event(guarded, fact, now_s)
+        if isinstance(fact, SessionClosed):
+            return [self._close(guarded, fact)]
+        if isinstance(fact, Mark) and fact.position_samples >= 0:
+            guarded.head = max(guarded.head, fact.position_samples + max(0, fact.duration_samples))
+        return [fact]
+
+    def _open(self, fact: SessionOpened, now_s: float) -> None:
+        if fact.key in self._stating or fact.key in self._guarded:
+            return
+        conversation = fact.info.conversation_id
+        if fact.states_pauses:
+            self._stating[fact.key] = conversation
+            self._book.opened(conversation, (self, fact.key), now_s)
+        else:
+            self._guarded[fact.key] = _Guarded(conversation)
+
+    def _note(self, fact: Fact, now_s: float) -> None:
+        """Keep the book by a fact of a session that states pauses."""
+        conversation = self._stating.get(fact.key)
+        if conversation is None:
+            return
+        if isinstance(fact, Mark) and fact.kind in (FrameKind.PAUSED, FrameKind.RESUMED):
+            paused = fact.kind is FrameKind.PAUSED
+            self._book.told(conversation, (self, fact.key), now_s, paused=paused)
+        elif isinstance(fact, SessionClosed):
+            del self._stating[fact.key]
+            self._book.closed(conversation, (self, fact.key), now_s)
+
+    def _why_not(self, conversation: str) -> Reason | None:
+        """Return the reason of a pause that holds now; None where all may be published."""
+        state = self._book.state(conversation)
+        if state is PauseState.PAUSED:
+            return Reason.SECURE_PAUSE
+        if state is PauseState.UNKNOWN and not self._rules.publish_when_unknown:
+            return Reason.OTHER
+        return None
+
+    def _audio(self, guarded: _Guarded, fact: AudioReceived, now_s: float) -> list[Fact | Observed]:
+        reason = self._why_not(guarded.conversation)
+        stop = fact.position_samples + fact.duration_samples
+        stretch = guarded.stretch
+        if reason is not None:
+            withheld: list[Fact | Observed] = [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
+            if stretch is None or stretch.reason is not reason:
+                start = max(fact.position_samples, guarded.head)
+                if stretch is not None:
+                    start = max(start, stretch.stop)
+                    withheld.append(_resumed(fact.key, stretch, start))
+                withheld.append(Mark(fact.key, FrameKind.PAUSED, reason, start))
+                stretch = guarded.stretch = _Stretch(reason, start, start, now_s)
+            stretch.stop = max(stretch.stop, stop)
+            stretch.last_s = now_s
+            return withheld
+        passed: list[Fact | Observed] = []
+        if stretch is not None:
+            if fact.position_samples < stretch.stop and now_s - stretch.last_s < LATE_S:
+                return [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
+            end = max(fact.position_samples, stretch.stop)
+            passed.append(_resumed(fact.key, stretch, end))
+            guarded.floor, guarded.floor_until_s = end, stretch.last_s + LATE_S
+            guarded.stretch = None
+        elif fact.position_samples < guarded.floor and now_s < guarded.floor_until_s:
+            return [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
+        guarded.head = max(guarded.head, stop)
+        return [*passed, fact]
+
+    def _event(self, guarded: _Guarded, fact: EventReceived, now_s: float) -> list[Fact | Observed]:
+        if not self._silent(guarded.conversation, now_s):
+            return [fact]
+        if fact.event.kind is CallEventKind.PLATFORM_ERROR:
+            return [replace(fact, event=_bare(fact.event))]
+        if _holds_content(fact.event):
+            return [Observed(Observation.EVENT_WHILE_PAUSED, key=fact.key)]
+        return [fact]
+
+    def _silent(self, conversation: str, now_s: float) -> bool:
+        """Tell whether texts are withheld now: while audio is, and for a while after."""
+        if self._why_not(conversation) is not None:
+            return True
+        since_s = self._book.pause_ended_s(conversation)
+        if not self._rules.publish_when_unknown:
+            since_s = max(since_s, self._book.known_since_s(conversation))
+        return now_s - since_s < self._rules.resume_guard_s
+
+    def _close(self, guarded: _Guarded, fact: SessionClosed) -> SessionClosed:
+        del self._guarded[fact.key]
+        if guarded.stretch is None:
+            return fact
+        return replace(fact, position_samples=max(fact.position_samples, guarded.stretch.stop))
+
+
+def _resumed(key: str, stretch: _Stretch, end: int) -> Mark:
+    return Mark(key, FrameKind.RESUMED, stretch.reason, stretch.start, end - stretch.start)
+
+
+def _holds_content(event: CallEvent) -> bool:
+    """Tell whether an event says what was said or pressed, or that something was."""
+    spoken = event.kind in (CallEventKind.TRANSCRIPT, CallEventKind.INTENT, CallEventKind.DTMF)
+    return spoken or any(part is not None for part in (event.digit, event.text, event.intent, event.data_json))
+
+
+def _bare(event: CallEvent) -> CallEvent:
+    """Return a platform's error without its words: they may quote what was said."""
+    return replace(event, message=None, digit=None, text=None, intent=None, data_json=None)
