@@ -2,18 +2,19 @@
 
 import asyncio
 import signal
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from callstream.demo.checks import Check
 from callstream.demo.evidence import Evidence
-from callstream.demo.stage import DemoOptions, Play, Stage, findings, perform, recording_paths, stage
+from callstream.demo.findings import findings, recording_paths
+from callstream.demo.play import Play, perform
+from callstream.demo.stage import DemoOptions, Stage, stage
+from callstream.demo.summary import check_table, figures
 from runtime.clock import SystemClock
 from runtime.config import Settings, is_given, load
 
@@ -102,8 +103,8 @@ class _Demo:
     async def _perform(self, running: Stage, play: Play) -> Evidence:
         if not self._console.is_terminal:
             return await perform(running, play, lambda: self._line(play))
-        with Live(play.board.table(), console=self._console, refresh_per_second=4, transient=False) as live:
-            return await perform(running, play, lambda: live.update(play.board.table()))
+        with Live(console=self._console, refresh_per_second=4, transient=False) as live:
+            return await perform(running, play, lambda: live.update(play.board.table(self._console.width)))
 
     def _say(self, text: str) -> None:
         self._console.print(
@@ -117,13 +118,10 @@ class _Demo:
             self._say(f"{play.frames_sent} frames sent; {play.board.line()}")
 
     def _summary(self, running: Stage, play: Play, evidence: Evidence, checks: list[tuple[str, Check]]) -> None:
-        stored = sum(evidence.stored[c].frames for c in play.board.rows if c in evidence.stored)
-        silences = sum(row.silences for row in play.board.rows.values())
-        dead_air = sum(row.dead_air for row in play.board.rows.values())
         self._console.print()
-        self._console.print(_check_table(checks))
-        self._console.print(f"Frames: {play.frames_sent} sent, {stored} stored.", highlight=False)
-        self._console.print(f"Silences: {silences} found, and {dead_air} stretches of dead air.", highlight=False)
+        self._console.print(check_table(checks))
+        for line in figures(play.frames_sent, evidence):
+            self._console.print(line, highlight=False)
         paths = recording_paths(running, evidence, list(play.board.rows))
         self._console.print(f"Recordings: {len(paths)}, each with a description (.json) beside it:", highlight=False)
         for path in paths[:_MOST_PATHS]:
@@ -143,21 +141,6 @@ class _Demo:
         for service in running.services:
             self._console.print(f"  {service.name:<10} http://127.0.0.1:{service.admin_port}/metrics", highlight=False)
         self._console.print(f"  Keys       {_short(folder / 'audiohook-keys.json')}", highlight=False)
-
-
-def _check_table(checks: list[tuple[str, Check]]) -> Table:
-    """Return one row per check, the calls it holds for, and each failure by itself."""
-    table = Table(title="What was checked", title_justify="left", show_header=False)
-    names = list(dict.fromkeys(check.name for _, check in checks))
-    counts = Counter(check.name for _, check in checks)
-    for name in names:
-        failures = [(call, check.found) for call, check in checks if check.name == name and not check.ok]
-        first = next(check.found for _, check in checks if check.name == name)
-        many = f"{counts[name]} calls" if counts[name] > 1 else first
-        table.add_row("[green]yes[/green]" if not failures else "[red]NO[/red]", name, many)
-        for call, found in failures:
-            table.add_row("", f"[red]  {call}[/red]", found)
-    return table
 
 
 def _short(path: Path) -> str:

@@ -29,6 +29,8 @@ UNTESTED = {
 
 TESTED_WITH = {
     "audio/frame_table.py": "tests/audio/test_frames.py",
+    "callstream/demo/findings.py": "tests/e2e/test_demo.py",
+    "callstream/demo/play.py": "tests/e2e/test_demo.py",
     "callstream/demo/reader.py": "tests/e2e/test_demo.py",
     "callstream/demo/stage.py": "tests/e2e/test_demo.py",
     "callstream/demo_command.py": "tests/e2e/test_demo.py",

@@ -27,7 +27,7 @@ from simulators.audiohook.scenario import (
 
 EDGE_TOLERANCE_MS = 60
 STALL_TOLERANCE_MS = 50
-_STALL_PLACE_SAMPLES = 3200
+STALL_PLACE_SAMPLES = 3200
 """How far from its place a stall may be listed: two frames of 200 ms."""
 _SILENT_BYTE = b"\xff"
 _SIDES = (Channel.EXTERNAL, Channel.INTERNAL)
@@ -149,7 +149,7 @@ def _stalls(stalls: Sequence[PlacedAction], sidecar: Mapping[str, Any]) -> Check
     listed = sidecar["stalls"]
     fits = all(
         any(
-            abs(stall["position_samples"] - placed.position_samples) <= _STALL_PLACE_SAMPLES
+            abs(stall["position_samples"] - placed.position_samples) <= STALL_PLACE_SAMPLES
             and abs(stall["delay_ms"] - placed.action.duration_samples * 1000 / _RATE_HZ) <= STALL_TOLERANCE_MS
             for stall in listed
         )

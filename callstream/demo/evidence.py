@@ -8,7 +8,7 @@ import numpy as np
 
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
-from schemas.records import ActivityWindow, RecordingEvent, SilenceEvent
+from schemas.records import ActivityWindow, LossReport, RecordingEvent, SilenceEvent
 from schemas.symbols import FrameKind
 
 
@@ -44,6 +44,7 @@ class Evidence:
         self.stored: dict[str, Stored] = {}
         self.silence: dict[str, list[SilenceEvent]] = {}
         self.activity: dict[str, list[ActivityWindow]] = {}
+        self.losses: dict[str, list[LossReport]] = {}
         self.recordings: dict[str, list[RecordingEvent]] = {}
         self.bad_frames = 0
         self._tables: dict[int, SessionTable] = {}
@@ -74,6 +75,8 @@ class Evidence:
             self.silence.setdefault(record.conversation_id, []).append(record)
         elif isinstance(record, ActivityWindow):
             self.activity.setdefault(record.conversation_id, []).append(record)
+        elif isinstance(record, LossReport):
+            self.losses.setdefault(record.conversation_id, []).append(record)
         elif isinstance(record, RecordingEvent):
             self.recordings.setdefault(record.conversation_id, []).append(record)
 

@@ -1,48 +1,32 @@
-"""Puts broker, topics, services and calls together and takes them down again."""
+"""Puts broker, topics and services together and takes them down again."""
 
 import asyncio
 import base64
 import json
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from callstream.audit_command import check as verify_audit_log
-from callstream.demo.board import Board
-from callstream.demo.checks import Check, PlacedCall, Recording, check_call, check_level
-from callstream.demo.evidence import Evidence
-from callstream.demo.reader import Handlers, TopicReader
+from callstream.demo.checks import Check
 from callstream.demo.services import DemoError, ServiceProcess, free_port
 from callstream.embedded_errors import KafkaStartError
 from callstream.embedded_folder import DataFolder
 from callstream.embedded_kafka import EmbeddedKafka
 from callstream.topics_command import apply_catalogue
 from runtime.config import KafkaSettings
-from runtime.errors import CallstreamError, Unavailable
+from runtime.errors import CallstreamError
 from runtime.http import HttpClient
-from schemas.records import ActivityWindow, RecordingEvent, SilenceEvent
-from schemas.topics import ACTIVITY, AUDIO, EMBEDDED_PARTITIONS, RECORDINGS, SILENCE
-from simulators.audiohook import media
-from simulators.audiohook.call import Call
-from simulators.audiohook.client import Options, run_calls
-from simulators.audiohook.report import CallReport
-from simulators.audiohook.scenario import Scenario, demo
+from schemas.topics import EMBEDDED_PARTITIONS
 from simulators.audiohook.signature import Credentials
-from simulators.conversation import mulaw
-from simulators.conversation.script import read_mulaw_wav
 from sinks.audit_log.verification import BrokenChain
 
-MODULES = ("ingest", "processors.silence", "sinks.audit_log", "sinks.recording_sync")
+MODULES = ("ingest", "processors.silence", "processors.loss", "sinks.audit_log", "sinks.recording_sync")
 _MARKER = "callstream-demo.json"
 _READY_BUDGET_S = 60.0
-_SETTLE_BUDGET_S = 45.0
-_LEVEL_CALL_MS = 3000
-_DOCUMENT_RMS = 0.0106
-"""A sine of this RMS has a mean magnitude of 0.0095: below 0.01, where a detector that takes the mean for the RMS
-calls it silent."""
 
 Say = Callable[[str], None]
 
@@ -111,6 +95,7 @@ class Stage:
                 "INGEST_AUDIOHOOK_KEYS_FILE": str(self._keys_file),
             },
             "processors.silence": {},
+            "processors.loss": {},
             "sinks.audit_log": {
                 "AUDIT_LOG_STORE_URL": str(self.audit_store),
                 "AUDIT_LOG_HEADS_URL": str(self.audit_heads),
@@ -184,106 +169,6 @@ async def stage(options: DemoOptions, say: Say) -> AsyncIterator[Stage]:
             await broker.stop()
 
 
-@dataclass(slots=True)
-class Play:
-    """The calls of the demo while they are placed."""
-
-    calls: list[Call]
-    reports: list[CallReport]
-    board: Board
-
-    @classmethod
-    def of(cls, options: DemoOptions) -> "Play":
-        """Return the shipped conversation, `calls` times, and three short calls that are silent or nearly so."""
-        scenarios = [demo()] * options.calls
-        scenarios += [
-            Scenario("silence 0xFF", media.silence(_LEVEL_CALL_MS)),
-            Scenario("silence 0x7F", media.silence(_LEVEL_CALL_MS, mulaw.NEGATIVE_SILENCE)),
-            Scenario("quiet sine", media.tone(_LEVEL_CALL_MS, rms=_DOCUMENT_RMS)),
-        ]
-        calls = [Call(scenario=scenario, speed=options.speed) for scenario in scenarios]
-        board = Board((str(call.conversation_id), call.scenario.name) for call in calls)
-        return cls(calls, [], board)
-
-    @property
-    def frames_sent(self) -> int:
-        """Frames handed to the sockets so far."""
-        return sum(report.frames_sent for report in self.reports)
-
-    def take(self, record: object) -> None:
-        """Show a record of another topic than calls.audio."""
-        if isinstance(record, SilenceEvent):
-            self.board.silence(record)
-        elif isinstance(record, ActivityWindow):
-            self.board.activity(record)
-        elif isinstance(record, RecordingEvent):
-            self.board.recording(record)
-
-
-async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Evidence:
-    """Place the calls, follow them to the far end, and return what the topics hold of them.
-
-    Raises `DemoError` when a service ends meanwhile. A call that does not arrive shows in the evidence.
-    """
-    reader = await TopicReader.at_end(running.kafka, [AUDIO.name, SILENCE.name, ACTIVITY.name, RECORDINGS.name])
-    handlers = Handlers(play.board.frames, play.take)
-    try:
-        async with asyncio.TaskGroup() as group:
-            options = Options(credentials=running.credentials, on_start=play.reports.append)
-            placing = group.create_task(run_calls(running.audiohook_url, play.calls, options))
-            while not placing.done():
-                await _turn(running, reader, handlers, on_turn)
-        try:
-            async with asyncio.timeout(_SETTLE_BUDGET_S):
-                while not play.board.settled:
-                    await _turn(running, reader, handlers, on_turn)
-        except TimeoutError:
-            running.say("not everything arrived in time; checking what is there")
-        evidence = Evidence()
-        await reader.all(Handlers(evidence.frames, evidence.record))
-    finally:
-        await reader.close()
-    return evidence
-
-
-async def _turn(running: Stage, reader: TopicReader, handlers: Handlers, on_turn: Callable[[], None]) -> None:
-    running.check_running()
-    try:
-        await reader.poll(handlers)
-    except Unavailable as error:
-        running.say(f"waiting: {error}")
-    on_turn()
-
-
-def findings(running: Stage, play: Play, evidence: Evidence) -> list[tuple[str, Check]]:
-    """Return every check of every call, each with the name of its call."""
-    found: list[tuple[str, Check]] = []
-    reports = {report.conversation_id: report for report in play.reports}
-    for call in play.calls:
-        conversation = str(call.conversation_id)
-        name = f"{call.scenario.name} {conversation[:8]}"
-        report = reports.get(conversation)
-        if report is None:
-            found.append((name, Check("the call was placed", ok=False, found="it was not")))
-            continue
-        placed = PlacedCall(call.scenario, report, real_time=running.options.speed == 1)
-        files = [_recording(running.recordings, event) for event in evidence.recordings.get(conversation, [])]
-        found += [(name, check) for check in check_call(placed, evidence, files)]
-        if call.scenario.conversation is None:
-            events = evidence.silence.get(conversation, [])
-            silent = call.scenario.name.startswith("silence")
-            length = call.scenario.audio.samples
-            found.append((name, check_level(call.scenario.name, events, length, silent=silent)))
-    bad = Check("no frame became unreadable", evidence.bad_frames == 0, f"{evidence.bad_frames} bad records")
-    return [*found, ("all", bad)]
-
-
-def _recording(folder: Path, event: RecordingEvent) -> Recording:
-    payload, _, _ = read_mulaw_wav((folder / event.location).read_bytes())
-    sidecar = json.loads((folder / (event.sidecar_location or "")).read_text(encoding="utf-8"))
-    return Recording(payload, sidecar)
-
-
 def _leftovers(folder: Path) -> DataFolder | None:
     """Return the broker's folder of an earlier demo, None where there is none."""
     kafka = folder / "kafka"
@@ -314,9 +199,3 @@ def _api_key() -> str:
 
 def _secret() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def recording_paths(running: Stage, evidence: Evidence, conversations: Sequence[str]) -> list[Path]:
-    """Return where the recordings of these conversations lie."""
-    events = [event for conversation in conversations for event in evidence.recordings.get(conversation, [])]
-    return [running.recordings / event.location for event in events]

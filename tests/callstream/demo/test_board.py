@@ -7,8 +7,8 @@ from rich.console import Console
 from audio.frames import FrameEncoder, decode
 from callstream.demo.board import Board
 from schemas.codec import SchemaStore
-from schemas.records import ActivityWindow, AudioFrame, Origin, RecordingEvent, SessionInfo, SilenceEvent
-from schemas.symbols import ActivityKind, Channel, FrameKind, RecordingEventKind, SilenceEventKind
+from schemas.records import ActivityWindow, AudioFrame, LossReport, Origin, RecordingEvent, SessionInfo, SilenceEvent
+from schemas.symbols import ActivityKind, Channel, FrameKind, LossReportKind, RecordingEventKind, SilenceEventKind
 
 STORE = SchemaStore()
 NOWHERE = Origin(topic="", partition=0, offset=0, index=0)
@@ -24,9 +24,14 @@ def frame(sequence: int, kind: FrameKind, **values) -> AudioFrame:
     return AudioFrame(kind=kind, session_id=b"s" * 16, sequence=sequence, sample_rate_hz=8000, **values)
 
 
-def drawn(board: Board) -> str:
-    console = Console(file=io.StringIO(), width=200)
-    console.print(board.table())
+def loss(kind: LossReportKind, channel: Channel = Channel.ALL, **values) -> LossReport:
+    counts = {"discarded_ms": 0, "paused_ms": 0, "stalls": 0, "cumulative_lost": 0, "cumulative_expected": 0}
+    return LossReport(kind=kind, channel=channel, **SHARED, **(counts | values))
+
+
+def drawn(board: Board, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(board.table(width))
     return console.file.getvalue()
 
 
@@ -37,11 +42,12 @@ def test_a_call_goes_from_waiting_over_live_to_settled() -> None:
     tell(board, opened, frame(1, FrameKind.AUDIO, position_samples=0, duration_samples=1600, payload=b"\xff" * 3200))
     assert (row.state, row.frames, row.position_samples) == ("live", 1, 1600)
     tell(board, frame(2, FrameKind.RESUMED, duration_samples=24000), frame(3, FrameKind.CLOSED))
-    assert (row.state, row.remark, board.settled) == ("closed", "paused 3.0 s", False)
+    assert (row.state, board.settled) == ("closed", False)
+    board.record(loss(LossReportKind.FINAL))
     for side in (Channel.EXTERNAL, Channel.INTERNAL):
-        board.activity(ActivityWindow(kind=ActivityKind.TOTAL, channel=side, **SHARED))
+        board.record(ActivityWindow(kind=ActivityKind.TOTAL, channel=side, **SHARED))
     assert not board.settled
-    board.recording(RecordingEvent(kind=RecordingEventKind.SEGMENT_SEALED, **SHARED))
+    board.record(RecordingEvent(kind=RecordingEventKind.SEGMENT_SEALED, **SHARED))
     assert board.settled
 
 
@@ -55,22 +61,51 @@ def test_a_repeated_frame_counts_once() -> None:
 def test_records_of_other_conversations_change_nothing() -> None:
     board = Board([("mine", "demo")])
     tell(board, frame(0, FrameKind.AUDIO, position_samples=0, payload=b"\xff"))
-    board.silence(SilenceEvent(kind=SilenceEventKind.SILENCE, **SHARED))
-    board.activity(ActivityWindow(kind=ActivityKind.TOTAL, **SHARED))
-    board.recording(RecordingEvent(kind=RecordingEventKind.SEGMENT_SEALED, **SHARED))
+    board.record(SilenceEvent(kind=SilenceEventKind.SILENCE, **SHARED))
+    board.record(ActivityWindow(kind=ActivityKind.TOTAL, **SHARED))
+    board.record(RecordingEvent(kind=RecordingEventKind.SEGMENT_SEALED, **SHARED))
     assert board.line() == "1 calls, 0 live, 0 done: 0 frames stored, 0 silences found"
 
 
 def test_the_table_shows_level_and_speech_of_each_side() -> None:
     board = Board([("c", "demo")])
-    board.activity(ActivityWindow(kind=ActivityKind.WINDOW, channel=Channel.EXTERNAL, level_dbfs=-30.0, **SHARED))
-    board.silence(SilenceEvent(kind=SilenceEventKind.SPEECH_STARTED, channel=Channel.EXTERNAL, **SHARED))
-    board.silence(SilenceEvent(kind=SilenceEventKind.SILENCE, channel=Channel.INTERNAL, **SHARED))
+    board.record(ActivityWindow(kind=ActivityKind.WINDOW, channel=Channel.EXTERNAL, level_dbfs=-30.0, **SHARED))
+    board.record(SilenceEvent(kind=SilenceEventKind.SPEECH_STARTED, channel=Channel.EXTERNAL, **SHARED))
+    board.record(SilenceEvent(kind=SilenceEventKind.SILENCE, channel=Channel.INTERNAL, **SHARED))
     text = drawn(board)
-    assert "██████······ speech" in text
+    assert "████···· speech" in text
     assert board.rows["c"].silences == 1
 
 
 def test_the_table_of_many_calls_ends_with_how_many_more_there_are() -> None:
     board = Board([(f"conversation-{number}", "demo") for number in range(30)])
     assert "… and 10 more calls" in drawn(board)
+
+
+def test_losses_are_summed_over_the_windows_until_the_final_report_says_it_all() -> None:
+    board = Board([("c", "demo")])
+    losses = board.rows["c"].losses
+    board.record(loss(LossReportKind.WINDOW, discarded_ms=1200.0, stalls=1))
+    board.record(loss(LossReportKind.WINDOW, paused_ms=3000.0))
+    board.record(loss(LossReportKind.WINDOW, Channel.EXTERNAL, paused_ms=3000.0))
+    board.record(loss(LossReportKind.ALARM_RAISED, stalls=-1))
+    assert (losses.skipped_ms, losses.paused_ms, losses.stalls, losses.lost_ratio) == (1200, 3000, 1, None)
+    board.record(loss(LossReportKind.FINAL, discarded_ms=1250.0, paused_ms=3000.0, stalls=2))
+    assert (losses.skipped_ms, losses.paused_ms, losses.stalls, losses.final) == (1250, 3000, 2, True)
+    assert " 1.2 s  3.0 s " in " ".join(drawn(board).split(" ")).replace("   ", "  ")
+
+
+def test_the_loss_of_a_numbered_source_is_shown_as_a_part_of_what_was_expected() -> None:
+    board = Board([("c", "demo")])
+    board.record(loss(LossReportKind.WINDOW, cumulative_lost=1, cumulative_expected=50, lost_signed=1))
+    assert "2.0%" in drawn(board)
+
+
+def test_a_narrow_table_keeps_one_line_a_call_and_the_columns_that_matter_most() -> None:
+    board = Board([(f"{number:08}-conversation", "silence 0xFF") for number in range(3)])
+    for width in (80, 100, 120, 140):
+        lines = drawn(board, width).rstrip().splitlines()
+        assert all(len(line) <= width for line in lines)
+        assert sum("silence 0xFF" in line for line in lines) == 3
+    assert "overtalk" not in drawn(board, 80)
+    assert "overtalk" in drawn(board, 140)

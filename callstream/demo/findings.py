@@ -1,0 +1,56 @@
+"""Every check of the demo: what each call must have left behind, held against its script."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from callstream.demo.checks import Check, PlacedCall, Recording, check_call, check_level
+from callstream.demo.evidence import Evidence
+from callstream.demo.loss_checks import check_loss
+from callstream.demo.play import Play
+from callstream.demo.stage import Stage
+from schemas.records import RecordingEvent
+from simulators.conversation.script import read_mulaw_wav
+
+Finding = tuple[str, Check]
+"""The name of the call, or "all", and a check."""
+
+
+def findings(running: Stage, play: Play, evidence: Evidence) -> list[Finding]:
+    """Return every check of every call, each with the name of its call."""
+    found: list[Finding] = []
+    reports = {report.conversation_id: report for report in play.reports}
+    for call in play.calls:
+        conversation = str(call.conversation_id)
+        name = f"{call.scenario.name} {conversation[:8]}"
+        report = reports.get(conversation)
+        if report is None:
+            found.append((name, Check("the call was placed", ok=False, found="it was not")))
+            continue
+        placed = PlacedCall(call.scenario, report, real_time=running.options.speed == 1)
+        found += [(name, check) for check in _call_checks(running, placed, evidence)]
+    bad = Check("no frame became unreadable", evidence.bad_frames == 0, f"{evidence.bad_frames} bad records")
+    return [*found, ("all", bad)]
+
+
+def _call_checks(running: Stage, call: PlacedCall, evidence: Evidence) -> Iterator[Check]:
+    conversation, scenario = call.report.conversation_id, call.scenario
+    files = [_recording(running.recordings, event) for event in evidence.recordings.get(conversation, [])]
+    yield from check_call(call, evidence, files)
+    yield from check_loss(call, evidence.losses.get(conversation, []))
+    if scenario.conversation is None:
+        events = evidence.silence.get(conversation, [])
+        silent = scenario.name.startswith("silence")
+        yield check_level(scenario.name, events, scenario.audio.samples, silent=silent)
+
+
+def _recording(folder: Path, event: RecordingEvent) -> Recording:
+    payload, _, _ = read_mulaw_wav((folder / event.location).read_bytes())
+    sidecar = json.loads((folder / (event.sidecar_location or "")).read_text(encoding="utf-8"))
+    return Recording(payload, sidecar)
+
+
+def recording_paths(running: Stage, evidence: Evidence, conversations: Sequence[str]) -> list[Path]:
+    """Return where the recordings of these conversations lie."""
+    events = [event for conversation in conversations for event in evidence.recordings.get(conversation, [])]
+    return [running.recordings / event.location for event in events]

@@ -1,0 +1,87 @@
+"""The calls of the demo: placed, followed to the far end, and read back."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callstream.demo.board import Board
+from callstream.demo.evidence import Evidence
+from callstream.demo.reader import Handlers, TopicReader
+from callstream.demo.stage import DemoOptions, Stage
+from runtime.errors import Unavailable
+from schemas.topics import ACTIVITY, AUDIO, LOSS, RECORDINGS, SILENCE
+from simulators.audiohook import media
+from simulators.audiohook.call import Call
+from simulators.audiohook.client import Options, run_calls
+from simulators.audiohook.report import CallReport
+from simulators.audiohook.scenario import Scenario, demo
+from simulators.conversation import mulaw
+
+_TOPICS = (AUDIO.name, SILENCE.name, ACTIVITY.name, LOSS.name, RECORDINGS.name)
+_SETTLE_BUDGET_S = 45.0
+_LEVEL_CALL_MS = 3000
+_DOCUMENT_RMS = 0.0106
+"""A sine of this RMS has a mean magnitude of 0.0095: below 0.01, where a detector that takes the mean for the RMS
+calls it silent."""
+
+
+@dataclass(slots=True)
+class Play:
+    """The calls of the demo while they are placed."""
+
+    calls: list[Call]
+    reports: list[CallReport]
+    board: Board
+
+    @classmethod
+    def of(cls, options: DemoOptions) -> "Play":
+        """Return the shipped conversation, `calls` times, and three short calls that are silent or nearly so."""
+        scenarios = [demo()] * options.calls
+        scenarios += [
+            Scenario("silence 0xFF", media.silence(_LEVEL_CALL_MS)),
+            Scenario("silence 0x7F", media.silence(_LEVEL_CALL_MS, mulaw.NEGATIVE_SILENCE)),
+            Scenario("quiet sine", media.tone(_LEVEL_CALL_MS, rms=_DOCUMENT_RMS)),
+        ]
+        calls = [Call(scenario=scenario, speed=options.speed) for scenario in scenarios]
+        board = Board((str(call.conversation_id), call.scenario.name) for call in calls)
+        return cls(calls, [], board)
+
+    @property
+    def frames_sent(self) -> int:
+        """Frames handed to the sockets so far."""
+        return sum(report.frames_sent for report in self.reports)
+
+
+async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Evidence:
+    """Place the calls, follow them to the far end, and return what the topics hold of them.
+
+    Raises `DemoError` when a service ends meanwhile. A call that does not arrive shows in the evidence.
+    """
+    reader = await TopicReader.at_end(running.kafka, _TOPICS)
+    handlers = Handlers(play.board.frames, play.board.record)
+    try:
+        async with asyncio.TaskGroup() as group:
+            options = Options(credentials=running.credentials, on_start=play.reports.append)
+            placing = group.create_task(run_calls(running.audiohook_url, play.calls, options))
+            while not placing.done():
+                await _turn(running, reader, handlers, on_turn)
+        try:
+            async with asyncio.timeout(_SETTLE_BUDGET_S):
+                while not play.board.settled:
+                    await _turn(running, reader, handlers, on_turn)
+        except TimeoutError:
+            running.say("not everything arrived in time; checking what is there")
+        evidence = Evidence()
+        await reader.all(Handlers(evidence.frames, evidence.record))
+    finally:
+        await reader.close()
+    return evidence
+
+
+async def _turn(running: Stage, reader: TopicReader, handlers: Handlers, on_turn: Callable[[], None]) -> None:
+    running.check_running()
+    try:
+        await reader.poll(handlers)
+    except Unavailable as error:
+        running.say(f"waiting: {error}")
+    on_turn()
