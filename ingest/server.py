@@ -19,10 +19,11 @@ from websockets.http11 import Request, Response
 from ingest.identity import Lineage, uuid7
 from ingest.protocol import Admitted
 from ingest.sequencer import Encoding, Sequencer
-from ingest.session import ConnectionLost, Session, Surroundings
+from ingest.session import Session, Surroundings
 from ingest.table import Listening
 from runtime.errors import ConfigError
 from runtime.metrics import INGEST_CONNECTIONS, INGEST_REFUSED
+from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
 
 REFUSAL_FLOOR_S = 0.5

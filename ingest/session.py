@@ -36,21 +36,12 @@ from runtime.metrics import (
     INGEST_PONG_SECONDS,
     INGEST_SESSIONS,
 )
+from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy, Reason
 
 SEND_DEADLINE_S = 10.0
 """How long the peer may leave an answer unread before the connection counts as lost."""
 _ABNORMAL, _OUR_FAULT = 1006, 1011
-
-
-class ConnectionLost(Exception):
-    """The connection is over: close code (1006 when no close frame was seen), its reason, and who ended it."""
-
-    def __init__(self, code: int, reason: str, closed_by: ClosedBy) -> None:
-        super().__init__(f"closed with {code}")
-        self.code = code
-        self.reason = reason
-        self.closed_by = closed_by
 
 
 class Transport(Protocol):

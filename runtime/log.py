@@ -57,6 +57,10 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "state_bytes": "size of a state",
         "schema_id": "id of a schema",
         "subject": "registry subject",
+        # connections we dial
+        "peer": "name of the other side of a connection",
+        "status": "HTTP status of an answer",
+        "closed_by": "who ended a connection",
         # ingest
         "session": "our session id",
         "source": "source name",

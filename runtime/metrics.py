@@ -26,6 +26,23 @@ HTTP_REQUESTS = Counter("callstream_http_requests_total", "Requests by peer and 
 HTTP_SECONDS = Histogram("callstream_http_request_seconds", "How long requests took.", ["peer"], buckets=_SLOW_S)
 REGISTRY_LOOKUPS = Counter("callstream_registry_lookups_total", "Schema ids asked of the registry.", ["outcome"])
 
+# connections we dial, and their tokens
+
+WEBSOCKET_ATTEMPTS = Counter(
+    "callstream_websocket_attempts_total", "Attempts to connect by peer and how they ended.", ["peer", "outcome"]
+)
+WEBSOCKET_OPEN = Gauge("callstream_websocket_connections_open", "Connections we dialled, open now.", ["peer"])
+WEBSOCKET_ENDED = Counter(
+    "callstream_websocket_connections_ended_total",
+    "Connections ended, by who did: local is no drop.",
+    ["peer", "outcome"],
+)
+WEBSOCKET_GIVEN_UP = Counter("callstream_websocket_given_up_total", "Peers no longer dialled.", ["peer", "reason"])
+WEBSOCKET_ROUND_TRIP_SECONDS = Histogram(
+    "callstream_websocket_round_trip_seconds", "From a ping of ours to its pong.", ["peer"], buckets=_FAST_S
+)
+OAUTH_REQUESTS = Counter("callstream_oauth_requests_total", "Requests for a token by how they ended.", ["outcome"])
+
 # the task host
 
 TASK_RECORDS = Counter("callstream_task_records_total", "Input records processed.", ["topic", "partition"])

@@ -8,10 +8,11 @@ from ingest import session as shell
 from ingest.identity import Lineage, uuid7
 from ingest.protocol import Effect
 from ingest.sequencer import Encoding, Outgoing, Sequencer
-from ingest.session import ConnectionLost, Session, Surroundings
+from ingest.session import Session, Surroundings
 from ingest.sources.audiohook.protocol import AudioHookProtocol, Limits
 from runtime.clock import ManualClock, SystemClock
 from runtime.log import get_logger
+from runtime.supervision import ConnectionLost
 from schemas import topics
 from schemas.codec import SchemaStore
 from schemas.symbols import ClosedBy, FrameKind, Reason

@@ -4,7 +4,9 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from runtime import metrics
 
-COMPONENTS = "service|http|registry|task|ingest|sink|silence|recording|audit|loss|transcription|cognigy|monitor"
+COMPONENTS = (
+    "service|http|websocket|oauth|registry|task|ingest|sink|silence|recording|audit|loss|transcription|cognigy|monitor"
+)
 UNITS = "seconds|bytes|ratio|info|records|open|owned|samples|dbfs|timestamp"
 LABELS = {
     "component",

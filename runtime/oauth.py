@@ -1,0 +1,161 @@
+"""Access tokens by client credentials (RFC 6749, 4.4): one request at a time, kept until shortly before they expire.
+
+The client's id and secret travel in the `Authorization` header only (2.3.1); neither they nor a token ever stand in a
+URL, a log line or an error.
+"""
+
+import asyncio
+import base64
+import math
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import SecretStr
+
+from runtime.clock import Clock
+from runtime.errors import ConfigError, PeerError, Unavailable
+from runtime.http import HttpClient, Response
+from runtime.metrics import OAUTH_REQUESTS
+
+MARGIN_S, MARGIN_RATIO = 300.0, 0.1
+"""A token is renewed so long before it expires, or this share of its life, whichever is less."""
+SHORT_LIFE_S = 60.0
+"""The life of a token whose answer states none that makes sense."""
+LONGEST_LIFE_S = 48 * 3600.0
+"""The platform's longest life of a token; a longer one is not believed."""
+_FORM = b"grant_type=client_credentials"
+_BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+"""RFC 6750, 2.1: what may stand in the header."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A token and until when it is handed out (monotonic)."""
+
+    value: str = field(repr=False)
+    fresh_until_s: float
+
+
+_Outcome = _Token | Unavailable | ConfigError
+
+
+class TokenSource:
+    """The token of one OAuth client. Any number of tasks may ask at once; they share one request.
+
+    `settings` are the names of the two settings that hold the credentials, for the error that says they are refused.
+    """
+
+    def __init__(  # noqa: PLR0913 - where, who, and what to call it
+        self,
+        http: HttpClient,
+        url: str,
+        client_id: str,
+        client_secret: SecretStr,
+        clock: Clock,
+        *,
+        settings: tuple[str, str] = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"),
+    ) -> None:
+        credentials = f"{client_id}:{client_secret.get_secret_value()}".encode()
+        self._http = http
+        self._url = url
+        self._clock = clock
+        self._settings = settings
+        self._headers = {
+            "authorization": f"Basic {base64.b64encode(credentials).decode()}",
+            "content-type": "application/x-www-form-urlencoded",
+            "accept": "application/json",
+        }
+        self._token: _Token | None = None
+        self._asking: asyncio.Future[_Outcome | None] | None = None
+        self._not_before_s = -math.inf
+
+    async def get(self) -> str:
+        """Return a token that is not about to expire, asking for one where there is none.
+
+        Raises `Unavailable` when the server cannot give one now (no further request before the wait it asks for), and
+        `ConfigError` when it refuses the credentials. All who wait get the outcome of the one request. It runs in the
+        task that asked first: where that one is cancelled, the next of them asks.
+        """
+        while True:
+            now_s = self._clock.monotonic_s()
+            if self._token is not None and now_s < self._token.fresh_until_s:
+                return self._token.value
+            if self._asking is None:
+                outcome: _Outcome | None = await self._ask(now_s)
+            else:
+                outcome = await asyncio.shield(self._asking)
+            if isinstance(outcome, _Token):
+                return outcome.value
+            if outcome is not None:
+                raise outcome
+
+    def invalidate(self, token: str) -> None:
+        """Forget this token, which a peer refused. A newer one stays."""
+        if self._token is not None and self._token.value == token:
+            self._token = None
+
+    async def _ask(self, now_s: float) -> _Outcome:
+        """Make the request and share its outcome; None is shared where it was cancelled."""
+        if now_s < self._not_before_s:
+            message = "oauth: the server asked to wait"
+            return Unavailable(message, self._not_before_s - now_s)
+        asking = self._asking = asyncio.get_running_loop().create_future()
+        outcome: _Outcome | None = None
+        try:
+            outcome = await self._request(now_s)
+        finally:
+            self._asking = None
+            asking.set_result(outcome)
+        return outcome
+
+    async def _request(self, now_s: float) -> _Outcome:
+        label = "unavailable"
+        try:
+            answer = await self._http.request("POST", self._url, headers=self._headers, content=_FORM)
+            token = self._read(answer, now_s)
+            label = "token"
+        except Unavailable as error:
+            if error.retry_after_s is not None:
+                self._not_before_s = self._clock.monotonic_s() + error.retry_after_s
+            return error
+        except ConfigError as error:
+            label = "refused"
+            return error
+        finally:
+            OAUTH_REQUESTS.labels(label).inc()
+        self._token = token
+        return token
+
+    def _read(self, answer: Response, now_s: float) -> _Token:
+        if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            message = f"{' and '.join(self._settings)}: the OAuth server refuses them with status {answer.status}"
+            raise ConfigError([message])
+        if not answer.ok:
+            message = f"oauth: status {answer.status}"
+            raise Unavailable(message)
+        try:
+            body = answer.json()
+        except PeerError:
+            message = "oauth: the answer is not JSON"
+            raise Unavailable(message) from None
+        token = body.get("access_token") if isinstance(body, dict) else None
+        if not isinstance(token, str) or not _BEARER_TOKEN.fullmatch(token) or not _is_bearer(body):
+            message = "oauth: the answer holds no bearer token"
+            raise Unavailable(message)
+        life_s = _life_s(body.get("expires_in"))
+        return _Token(token, now_s + life_s - min(MARGIN_S, MARGIN_RATIO * life_s))
+
+
+def _is_bearer(body: dict[str, Any]) -> bool:
+    return str(body.get("token_type", "bearer")).lower() == "bearer"
+
+
+def _life_s(stated: Any) -> float:
+    """Return the seconds a token lives, counted from the request."""
+    if isinstance(stated, str) and stated.isascii() and stated.isdigit():
+        stated = float(stated)
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
+        return SHORT_LIFE_S
+    return float(min(stated, LONGEST_LIFE_S))

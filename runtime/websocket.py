@@ -1,0 +1,229 @@
+"""Dials WebSocket peers: the shell around `runtime.supervision`. What a connection does is `runtime.connection`.
+
+A `Dialer` has at most one live connection: asking for the next ends the one before.
+Nothing of a browser (no Origin), no compression, no proxy from the environment, no redirect followed.
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import cast
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.frames import CloseCode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+from runtime.clock import Clock
+from runtime.connection import Connection, Socket
+from runtime.errors import ConfigError, Unavailable
+from runtime.http import wait_of
+from runtime.log import Logger, get_logger
+from runtime.metrics import (
+    WEBSOCKET_ATTEMPTS,
+    WEBSOCKET_ENDED,
+    WEBSOCKET_GIVEN_UP,
+    WEBSOCKET_OPEN,
+    WEBSOCKET_ROUND_TRIP_SECONDS,
+)
+from runtime.oauth import TokenSource
+from runtime.supervision import Decision, GivenUp, Policy, Supervisor
+from runtime.version import version
+from schemas.symbols import ClosedBy
+
+
+class _Connect(connect):
+    """The library's dialling, without following redirects: a bearer token goes to the configured peer only."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Return the error."""
+        return exc
+
+
+class Dialer:
+    """Dials one peer, again and again within its policy. `peer` names it in metrics, logs and errors; URLs never do.
+
+    `draw` gives numbers from [0, 1) for the jitter; `cafile` the authorities to trust in place of the system's.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a limit or an identity the caller chooses
+        self,
+        peer: str,
+        url: str,
+        policy: Policy,
+        clock: Clock,
+        *,
+        token: TokenSource | None = None,
+        draw: Callable[[], float] = random.random,
+        cafile: str | None = None,
+    ) -> None:
+        """Prepare to dial. Raises `ConfigError` when the URL or `cafile` cannot be used."""
+        self._peer = peer
+        self._url = url
+        self._policy = policy
+        self._clock = clock
+        self._token = token
+        self._draw = draw
+        self._log: Logger = get_logger("websocket")
+        self._tls = _tls(peer, url, cafile)
+        self._supervisor = Supervisor(policy)
+        self._next: Decision = self._supervisor.start(clock.monotonic_s())
+        self._connection: Connection | None = None
+        self._opened_s = 0.0
+
+    @property
+    def attempt(self) -> int:
+        """Dials since the last stable connection, the one that led to the present connection included."""
+        return self._supervisor.attempt
+
+    async def connect(self) -> Connection:
+        """Wait as long as the policy says, dial until connected, and return the connection.
+
+        A connection that still lives is closed first. Raises `GivenUp`, after which a further call begins anew, and
+        `ConfigError` from the token source or for a URL that is none.
+        """
+        if self._connection is not None:
+            await self._connection.close(CloseCode.GOING_AWAY)
+        while True:
+            decision = self._next
+            if isinstance(decision, GivenUp):
+                WEBSOCKET_GIVEN_UP.labels(self._peer, decision.reason).inc()
+                self._next = self._supervisor.start(self._clock.monotonic_s())
+                raise decision
+            await asyncio.sleep(decision.at_s - self._clock.monotonic_s())
+            connection = await self._dial()
+            if connection is not None:
+                return connection
+
+    async def _dial(self) -> Connection | None:
+        """Make one attempt; None where it failed, then what to do is in `_next`."""
+        self._supervisor.dialled()
+        token: str | None = None
+        outcome, status = "error", None
+        try:
+            if self._token is not None:
+                outcome = "token"
+                token = await self._token.get()
+            outcome = "error"
+            socket = await self._open(token)
+            outcome = "open"
+        except Unavailable as error:
+            self._next = self._failed(error.retry_after_s)
+        except InvalidStatus as error:
+            status = error.response.status_code
+            outcome = f"{status // 100}xx"
+            self._next = self._refused(error.response, token)
+        except UnicodeError:
+            message = f"{self._peer}: the URL is not valid"
+            raise ConfigError([message]) from None
+        except (OSError, WebSocketException) as error:
+            outcome = _outcome(error)
+            self._next = self._failed(None)
+        finally:
+            WEBSOCKET_ATTEMPTS.labels(self._peer, outcome).inc()
+        if outcome == "open":
+            return self._take(socket)
+        self._report(outcome, status)
+        return None
+
+    async def _open(self, token: str | None) -> Socket:
+        policy = self._policy
+        dialling = _Connect(
+            self._url,
+            additional_headers={"Authorization": f"Bearer {token}"} if token is not None else None,
+            user_agent_header=f"callstream/{version()}",
+            compression=None,
+            proxy=None,
+            open_timeout=policy.open_timeout_s,
+            ping_interval=policy.ping_interval_s,
+            ping_timeout=policy.pong_timeout_s,
+            close_timeout=policy.close_timeout_s,
+            max_size=policy.max_message_bytes,
+            create_connection=Socket,
+            ssl=self._tls,
+        )
+        return cast("Socket", await dialling)
+
+    def _take(self, socket: Socket) -> Connection:
+        self._opened_s = self._clock.monotonic_s()
+        self._supervisor.opened(self._opened_s)
+        WEBSOCKET_OPEN.labels(self._peer).inc()
+        socket.on_round_trip = WEBSOCKET_ROUND_TRIP_SECONDS.labels(self._peer).observe
+        self._connection = Connection(socket, self._policy, self._ended)
+        return self._connection
+
+    def _ended(self, connection: Connection) -> None:
+        lost = connection.lost
+        if lost is None:
+            return
+        now_s = self._clock.monotonic_s()
+        self._next = self._supervisor.lost(now_s, self._draw(), lost, messages=connection.messages)
+        WEBSOCKET_OPEN.labels(self._peer).dec()
+        WEBSOCKET_ENDED.labels(self._peer, lost.closed_by.lower()).inc()
+        write = self._log.info if lost.closed_by is ClosedBy.LOCAL else self._log.warning
+        write(
+            "a connection we dialled is over",
+            peer=self._peer,
+            close_code=lost.code,
+            closed_by=lost.closed_by.lower(),
+            seconds=round(now_s - self._opened_s, 3),
+            count=connection.messages,
+        )
+
+    def _failed(self, retry_after_s: float | None) -> Decision:
+        return self._supervisor.failed(self._clock.monotonic_s(), self._draw(), retry_after_s)
+
+    def _refused(self, response: Response, token: str | None) -> Decision:
+        waits = response.headers.get_all("Retry-After")
+        decision = self._supervisor.refused(
+            response.status_code,
+            self._clock.monotonic_s(),
+            self._draw(),
+            has_token=token is not None,
+            retry_after_s=wait_of(waits[0] if waits else None, self._clock.wall_s()),
+        )
+        if self._token is not None and token is not None and response.status_code == HTTPStatus.UNAUTHORIZED:
+            self._token.invalidate(token)
+        return decision
+
+    def _report(self, outcome: str, status: int | None) -> None:
+        wait_s = 0.0 if isinstance(self._next, GivenUp) else self._next.at_s - self._clock.monotonic_s()
+        self._log.warning(
+            "an attempt to connect failed",
+            peer=self._peer,
+            cause=outcome,
+            status=status,
+            attempt=self._supervisor.attempt,
+            retry_after_s=round(wait_s, 3),
+        )
+
+
+def _outcome(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, ssl.SSLError):
+        return "tls"
+    return "unreachable" if isinstance(error, OSError) else "handshake"
+
+
+def _tls(peer: str, url: str, cafile: str | None) -> ssl.SSLContext | None:
+    """Return what verifies the peer of a `wss` URL. Raises `ConfigError`."""
+    try:
+        uri = parse_uri(url)
+    except InvalidURI:
+        uri = None
+    if uri is None or uri.username is not None:
+        message = f"{peer}: the URL should be ws:// or wss://, without user and password"
+        raise ConfigError([message])
+    if not uri.secure:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=cafile)
+    except OSError as error:
+        message = f"{peer}: the file of authorities cannot be used: {type(error).__name__}"
+        raise ConfigError([message]) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
