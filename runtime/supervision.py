@@ -7,7 +7,7 @@ for `stable_s`. Between them stands full jitter: a wait drawn evenly from 0 to a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
+from types import MappingProxyType
 
 from schemas.symbols import ClosedBy
 
@@ -72,7 +72,8 @@ class Again:
 Decision = Again | GivenUp
 """What to do next. A `GivenUp` is for the shell to raise."""
 
-_FINAL: Mapping[int, str] = {HTTPStatus.FORBIDDEN: "forbidden", HTTPStatus.NOT_FOUND: "not found"}
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER_ERROR = 401, 403, 404, 429, 500
+_FINAL: Mapping[int, str] = MappingProxyType({_FORBIDDEN: "forbidden", _NOT_FOUND: "not found"})
 
 
 class Supervisor:
@@ -119,11 +120,11 @@ class Supervisor:
         A token that is refused (401) may have expired: the shell invalidates it, and one new one is tried. `has_token`:
         the dial carried a token, so a new one can be had.
         """
-        if status == HTTPStatus.UNAUTHORIZED:
+        if status == _UNAUTHORIZED:
             if self._unauthorized or not has_token:
                 return self._give_up("unauthorized", status)
             self._unauthorized = True
-        elif status != HTTPStatus.TOO_MANY_REQUESTS and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        elif status != _TOO_MANY and status < _SERVER_ERROR:
             return self._give_up(_FINAL.get(status, "refused"), status)
         return self._again(now_s, draw, status, retry_after_s)
 

@@ -1,0 +1,147 @@
+"""The login server: a Starlette application that issues tokens, and what it does to its clients."""
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from runtime.clock import Clock, SystemClock
+
+PATH: Final = "/oauth/token"
+DAY_S: Final = 86_400
+_SECRET_FIELDS = ("client_id", "client_secret", "access_token")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What one request meets. Without any field set it is served.
+
+    `status` other than 200 is answered with an error of that status; `retry_after` stands in its header; `delay_s`
+    stands before the answer; `body` is sent in place of the answer; `changes` replaces fields of a token's answer, None
+    takes a field away.
+    """
+
+    status: int = 200
+    retry_after: str | None = None
+    delay_s: float = 0.0
+    body: bytes | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process it runs in."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass
+class OAuthServer:
+    """The server's state. Requests take faults from `script` in turn; when it is empty they are served.
+
+    `clients` maps id to secret. `lifetime_s` is the life of the tokens it issues. `requests` counts what came to the
+    token path, `issued` the tokens; `leaks` counts requests with a secret where none may stand.
+    """
+
+    clients: dict[str, str] = field(default_factory=lambda: {"client": "secret"})
+    lifetime_s: float = DAY_S
+    clock: Clock = field(default_factory=SystemClock)
+    script: deque[Fault] = field(default_factory=deque)
+    requests: int = 0
+    issued: int = 0
+    leaks: int = 0
+    _valid_until_s: dict[str, float] = field(default_factory=dict, repr=False)
+
+    def is_valid(self, token: str) -> bool:
+        """Return whether this token was issued here, has not expired and was not revoked."""
+        return self.clock.monotonic_s() < self._valid_until_s.get(token, float("-inf"))
+
+    def revoke(self, token: str) -> None:
+        """Let this token be valid no longer."""
+        self._valid_until_s.pop(token, None)
+
+    def revoke_all(self) -> None:
+        """Let no token issued so far be valid."""
+        self._valid_until_s.clear()
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        return Starlette(routes=[Route(PATH, self._answer, methods=["POST"])])
+
+    @contextlib.asynccontextmanager
+    async def serving(self, port: int = 0) -> AsyncIterator[str]:
+        """Serve on loopback inside this process while the context lasts (port 0: any free one); give the token URL."""
+        listener = socket.create_server(("127.0.0.1", port))
+        config = uvicorn.Config(
+            self.application(),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
+        running = _Server(config)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(running.serve(sockets=[listener]))
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
+            finally:
+                running.should_exit = True
+
+    async def _answer(self, request: Request) -> Response:
+        self.requests += 1
+        form = parse_qs((await request.body()).decode("ascii", "replace"), keep_blank_values=True)
+        fault = self.script.popleft() if self.script else Fault()
+        if fault.delay_s:
+            await asyncio.sleep(fault.delay_s)
+        if fault.body is not None:
+            return Response(fault.body, fault.status)
+        if fault.status != 200:  # noqa: PLR2004 - the status of success
+            headers = {"retry-after": fault.retry_after} if fault.retry_after is not None else None
+            return JSONResponse({"error": "as_told"}, fault.status, headers)
+        refusal = self._refusal(request, form)
+        return refusal or self._token(fault)
+
+    def _refusal(self, request: Request, form: dict[str, list[str]]) -> Response | None:
+        if any(name in request.query_params or name in form for name in _SECRET_FIELDS):
+            self.leaks += 1
+            return _error(400, "invalid_request", "secrets belong into the Authorization header")
+        if request.query_params:
+            return _error(400, "invalid_request", "the parameters belong into the body")
+        if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            return _error(400, "invalid_request", "the body should be a form")
+        if not self._knows(request.headers.get("authorization", "")):
+            return _error(401, "invalid_client", "client not found or secret wrong")
+        if form.get("grant_type") != ["client_credentials"]:
+            return _error(400, "unsupported_grant_type", "only client_credentials")
+        return None
+
+    def _knows(self, authorization: str) -> bool:
+        return any(
+            secrets.compare_digest(authorization, f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}")
+            for name, secret in self.clients.items()
+        )
+
+    def _token(self, fault: Fault) -> Response:
+        token = secrets.token_urlsafe(32)
+        self.issued += 1
+        self._valid_until_s[token] = self.clock.monotonic_s() + self.lifetime_s
+        whole = {"access_token": token, "token_type": "bearer", "expires_in": int(self.lifetime_s)} | fault.changes
+        return JSONResponse({name: value for name, value in whole.items() if value is not None})
+
+
+def _error(status: int, error: str, description: str) -> Response:
+    return JSONResponse({"error": error, "description": description, "error_description": description}, status)
