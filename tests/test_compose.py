@@ -5,6 +5,7 @@ There may be no Docker here, so the files are read, not run.
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 COMPOSE = read((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-OTHERS = {"kafka", "registry", "setup", "audiohook-client"}
+SIMULATORS = {"audiohook-client", "media-streams", "appfoundry"}
+OTHERS = {"kafka", "registry", "setup"} | SIMULATORS
 """What is no component: the two servers, what prepares them, and the other side."""
 SECRETS = {"audiohook_keys": json.dumps({"key": "c2VjcmV0"}), "audit_digest_key": "x" * 40}
 KRAFT = {
@@ -166,8 +168,10 @@ def test_the_service_that_errors_and_pages_point_to_is_there():
 
 
 def test_the_simulators_start_only_when_asked_for():
-    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"audiohook-client"}
-    assert SERVICES["audiohook-client"]["profiles"] == ["simulators"]
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == SIMULATORS
+    for name in SIMULATORS:
+        assert SERVICES[name]["profiles"] == ["simulators"]
+        assert find_spec(SERVICES[name]["command"][2] + ".__main__")
 
 
 def test_what_outlives_a_container_is_a_folder_its_user_owns():
