@@ -2,9 +2,19 @@
 
 Key and value travel as received, to `schemas.topics.dead_letters(group)`, on the input's partition number. The headers
 say where the record came from and why it failed: no stack trace, and no content of the record.
+
+Call events are the exception to "as received": one that cannot be decoded leaves its length and digest only, one that
+can be leaves its fields without the personal ones.
 """
 
+import hashlib
+import json
+
 from runtime.version import version
+from schemas.codec import SchemaStore, as_datum, from_datum
+from schemas.records import Record
+from schemas.topics import EVENTS
+from schemas.versions import FOLDERS, newest
 
 _PREFIX = "__connect.errors."
 _LONGEST_TEXT = 500
@@ -34,3 +44,30 @@ def headers(  # noqa: PLR0913, PLR0917 - one argument per header
             ("callstream.version", version()),
         )
     ]
+
+
+def reduced(value: bytes | None) -> bytes | None:
+    """Return all that may be kept of a value whose content may not: its length and its SHA-256, as JSON."""
+    if value is None:
+        return None
+    kept = {"length_bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+    return json.dumps(kept, sort_keys=True).encode()
+
+
+def kept(topic: str, value: bytes | None) -> bytes | None:
+    """Return what a dead letter of `topic` (catalogue name) keeps of a value nobody could decode."""
+    return reduced(value) if topic == EVENTS.name else value
+
+
+def blanked(record: Record, store: SchemaStore) -> bytes:
+    """Return a record as framed bytes without the fields its schema marks as personal, or does not mark at all.
+
+    Such a field becomes null where the schema allows it, else the nothing of its type. A field that holds personal ones
+    is itself marked.
+    """
+    datum = as_datum(record)
+    for field in newest(FOLDERS[type(record)]).definition["fields"]:
+        if field.get("pii", True):
+            name, kind = field["name"], field["type"]
+            datum[name] = None if isinstance(kind, list) and "null" in kind else type(datum[name])()
+    return store.encode(from_datum(type(record), datum))

@@ -70,9 +70,45 @@ IDENTITY_REPEATS = Counter("callstream_task_identity_repeats_total", "Records se
 IDENTITY_HOLES = Counter("callstream_task_identity_holes_total", "Holes in a session's sequence: a record is missing.")
 IDENTITY_DROPPED = Counter("callstream_task_identity_dropped_total", "Records of a session that was closed before.")
 
+# the Forwarder
+
+FORWARD_RECORDS = Counter("callstream_forwarder_records_total", "Input records planned.", ["topic", "partition"])
+FORWARD_OUTPUTS = Counter("callstream_forwarder_outputs_total", "Records written to output topics.", ["topic"])
+FORWARD_DEAD_LETTERS = Counter(
+    "callstream_forwarder_dead_letters_total", "Records written to the dead letters.", ["reason"]
+)
+FORWARD_PARTITIONS = Gauge("callstream_forwarder_partitions_owned", "Input partitions this process works on.")
+FORWARD_PAUSED = Gauge("callstream_forwarder_partitions_paused", "Partitions not read because too much waits.")
+FORWARD_IN_FLIGHT = Gauge("callstream_forwarder_jobs_in_flight", "Jobs under way.")
+FORWARD_WAITING = Gauge("callstream_forwarder_waiting_records", "Records read and not finished.")
+FORWARD_UNCOMMITTED = Gauge("callstream_forwarder_uncommitted_records", "Records finished and not committed.")
+FORWARD_OLDEST_SECONDS = Gauge(
+    "callstream_forwarder_oldest_waiting_seconds", "For how long the oldest unfinished record has waited; 0 for none."
+)
+FORWARD_LAG_RECORDS = Gauge(
+    "callstream_forwarder_lag_records", "Records between what was read and the partition's end.", ["topic", "partition"]
+)
+FORWARD_POLL_AGE_SECONDS = Gauge("callstream_forwarder_poll_age_seconds", "Time since the last poll returned.")
+FORWARD_COMMIT_SECONDS = Histogram(
+    "callstream_forwarder_commit_seconds", "How long a commit of offsets took.", buckets=_FAST_S
+)
+FORWARD_PROOF_SECONDS = Histogram(
+    "callstream_forwarder_proof_seconds",
+    "From an intent's acknowledgement to the commit that proves the partition is still ours.",
+    buckets=_FAST_S,
+)
+FORWARD_TAKE_OVER_SECONDS = Histogram(
+    "callstream_forwarder_take_over_seconds", "How long it took to take a partition over.", buckets=_SLOW_S
+)
+FORWARD_FENCED = Counter("callstream_forwarder_fenced_total", "Times the group had given our partitions away.")
+FORWARD_UNAVAILABLE = Counter("callstream_forwarder_unavailable_total", "Times Kafka did not answer.")
+
 # ingest
 
 INGEST_CONNECTIONS = Gauge("callstream_ingest_connections_open", "Connections open now.", ["source"])
+INGEST_MISSING = Gauge(
+    "callstream_ingest_connections_missing", "Connections we are to dial that are not open now.", ["source"]
+)
 INGEST_SESSIONS = Gauge("callstream_ingest_sessions_open", "Sessions open now.", ["source"])
 INGEST_FRAMES = Counter("callstream_ingest_frames_total", "Media messages received.", ["source"])
 INGEST_BYTES = Counter("callstream_ingest_received_bytes_total", "Bytes of media received.", ["source"])
@@ -110,4 +146,24 @@ SINK_DEAD_LETTERS = Counter("callstream_sink_dead_letters_total", "Records writt
 SINK_WRITE_SECONDS = Histogram("callstream_sink_write_seconds", "How long one atomic write took.", buckets=_SLOW_S)
 SINK_LAG_RECORDS = Gauge(
     "callstream_sink_lag_records", "Records between the stored mark and the partition's end.", ["topic", "partition"]
+)
+
+# transcription
+
+TRANSCRIPTION_UTTERANCES = Counter(
+    "callstream_transcription_utterances_total", "Utterances written, repeats too.", ["kind", "input"]
+)
+TRANSCRIPTION_OBSERVED = Counter(
+    "callstream_transcription_observations_total",
+    "What was noticed about events and is no utterance; what is read again at a takeover counts again.",
+    ["what"],
+)
+
+# cognigy
+
+COGNIGY_TURNS = Counter("callstream_cognigy_turns_total", "Turns that ended, by how.", ["state"])
+COGNIGY_MARKED = Counter("callstream_cognigy_turns_marked_total", "Turns that were late, slow or ambiguous.", ["mark"])
+COGNIGY_ATTEMPTS = Counter("callstream_cognigy_attempts_total", "Requests to the bot, by outcome.", ["outcome"])
+COGNIGY_RESPONSE_SECONDS = Histogram(
+    "callstream_cognigy_response_seconds", "From a request to its answer, whatever its status.", buckets=_SLOW_S
 )

@@ -5,14 +5,12 @@ its group are a replay's own.
 """
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from runtime.config import KafkaSettings
-from runtime.deadletter import headers
+from runtime.deadletter import headers, kept
 from runtime.errors import Unavailable
 from runtime.kafka import (
     AIOKafkaConsumer,
@@ -30,7 +28,7 @@ from runtime.kafka import (
 from runtime.service import Service
 from runtime.sink import DeadRecord, Entry, Membership, Sink, SinkOptions, SourcePartition, SourceRecord
 from runtime.sink_host import Polled, SinkHost
-from schemas.topics import EVENTS, dead_letters
+from schemas.topics import dead_letters
 
 _POLL_MS = 200
 _MAX_RECORDS = 2000
@@ -169,7 +167,7 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
         batch = self._producer.create_batch()
         batch.append(
             key=record.key,
-            value=_kept(partition.topic, record.value),
+            value=kept(partition.topic, record.value),
             timestamp=record.timestamp,
             headers=headers(
                 error=dead.error,
@@ -211,11 +209,3 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
     @staticmethod
     def _target(partition: SourcePartition) -> TopicPartition:
         return TopicPartition(partition.topic, partition.partition)
-
-
-def _kept(topic: str, value: bytes | None) -> bytes | None:
-    """Return what a dead letter may keep of a value: of an unreadable call event only its length and digest."""
-    if topic != EVENTS.name or value is None:
-        return value
-    kept = {"length_bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
-    return json.dumps(kept, sort_keys=True).encode()

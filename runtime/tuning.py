@@ -1,4 +1,4 @@
-"""Settings of the task host, shared by every processor."""
+"""Settings of the hosts: of the task host, shared by every processor on it, and of the Forwarder."""
 
 from collections.abc import Iterator
 
@@ -41,3 +41,43 @@ class ProcessorSettings(Settings):
     """Settings of a processor. Subclass it, and add fields with descriptions."""
 
     task_host: TaskHostSettings = TaskHostSettings()
+
+
+class ForwarderTuning(Section):
+    """How the Forwarder polls, carries, commits and keeps its place in the group."""
+
+    max_in_flight: int = Field(64, ge=1, le=4_096, description="Most jobs under way at once, of different keys.")
+    max_waiting_records: int = Field(
+        1_000, ge=2, le=100_000, description="Unfinished records of a partition at which reading it pauses."
+    )
+    max_ahead_records: int = Field(
+        20_000,
+        ge=2,
+        le=1_000_000,
+        description="Records of a partition that are finished but not committed, at which reading it pauses.",
+    )
+    max_records: int = Field(500, ge=1, le=50_000, description="Most records of one poll.")
+    commit_interval_ms: int = Field(
+        1_000, ge=10, le=60_000, description="Time between two commits; a turn about to be sent asks for one at once."
+    )
+    revoke_grace_s: float = Field(
+        3, ge=0, le=30, description="How long jobs under way may go on when the group takes their partition away."
+    )
+    session_timeout_ms: int = Field(
+        10_000, ge=1_000, le=300_000, description="When the group gives a silent worker's partitions to others."
+    )
+    heartbeat_interval_ms: int = Field(3_000, ge=100, le=100_000, description="How often the worker tells it lives.")
+    group_instance_id: str | None = Field(
+        None, description="Static membership: a name of its own for each worker, kept over its restarts."
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Return the times that do not fit together."""
+        if self.heartbeat_interval_ms * 2 > self.session_timeout_ms:
+            yield "heartbeat_interval_ms", "must be at most half the session timeout"
+
+
+class ForwardingSettings(Settings):
+    """Settings of a component the Forwarder hosts. Subclass it, and add fields with descriptions."""
+
+    forwarder: ForwarderTuning = ForwarderTuning()

@@ -1,4 +1,10 @@
-from runtime.deadletter import headers
+import hashlib
+import json
+
+from runtime.deadletter import blanked, headers, kept
+from schemas.codec import SchemaStore
+from schemas.records import CallEvent, Participant, SessionInfo
+from schemas.symbols import CallEventKind
 
 
 def made(error="too short"):
@@ -39,3 +45,44 @@ def test_values_are_text():
 
 def test_a_long_text_is_cut():
     assert len(made("x" * 10_000)["__connect.errors.exception.message"]) == 500
+
+
+def test_a_dead_letter_keeps_the_bytes_as_received():
+    assert kept("calls.audio", b"\x00bytes") == b"\x00bytes"
+    assert kept("calls.audio", None) is None
+
+
+def test_of_an_unreadable_call_event_only_length_and_digest_are_kept():
+    left = kept("calls.events", b"digits 4111")
+    assert json.loads(left) == {"length_bytes": 11, "sha256": hashlib.sha256(b"digits 4111").hexdigest()}
+    assert b"4111" not in left.replace(hashlib.sha256(b"digits 4111").hexdigest().encode(), b"")
+
+
+def test_a_call_event_that_was_refused_loses_what_is_personal_and_nothing_else():
+    store = SchemaStore()
+    session_info = SessionInfo(
+        conversation_id="c-1",
+        source_name="audiohook",
+        platform_session_id="p-1",
+        agent="Jane",
+        participants=(Participant(address="+49170", name="Joe"),),
+    )
+    event = CallEvent(
+        kind=CallEventKind.DTMF,
+        conversation_id="c-1",
+        session_id="s-1",
+        event_counter=7,
+        agent="Jane",
+        digit="4",
+        text="my card is 4111",
+        session_info=session_info,
+    )
+    left = blanked(event, store)
+    for secret in (b"Jane", b"+49170", b"Joe", b"4111"):
+        assert secret in store.encode(event)
+        assert secret not in left
+    found = store.decode(left, CallEvent)
+    assert (found.kind, found.session_id, found.event_counter) == (CallEventKind.DTMF, "s-1", 7)
+    assert (found.digit, found.session_info) == (None, None)
+    left = store.decode(blanked(session_info, store), SessionInfo)
+    assert (left.participants, left.platform_session_id) == ((), "p-1")

@@ -1,0 +1,399 @@
+"""The Forwarder host: a member of a consumer group that carries each record's jobs, one at a time per key.
+
+assign → take over → plan → carry → commit → revoke. Polling never stops, so that the member stays in its group; jobs,
+take-overs and commits run beside it. What is committed is the offset up to which everything is finished, so a crash
+repeats jobs and never loses one; what must not be repeated asks its turn first (`Hands.turn`, `Hands.announce`).
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from runtime import metrics
+from runtime.asking import ask
+from runtime.checkpoint import Application, Step
+from runtime.errors import Fenced, Unavailable, UsageError
+from runtime.forwarder_commits import Committer, Offsets
+from runtime.forwarder_jobs import Jobs
+from runtime.forwarder_opening import Decoder, TakeOver
+from runtime.forwarder_partition import Held, Means
+from runtime.forwarder_reader import LogReader
+from runtime.forwarder_writer import Writer
+from runtime.forwarding import Forward
+from runtime.kafka import (
+    AIOKafkaConsumer,
+    ConsumerRecord,
+    NoOffsetForPartitionError,
+    RebalanceListener,
+    TopicPartition,
+    connect_with_retry,
+    start_consumer,
+    stop_quietly,
+    translated,
+)
+from runtime.service import Service
+from runtime.topics_check import check_counts
+from runtime.tuning import ForwarderTuning, ForwardingSettings
+from runtime.turn_log import TurnTable
+from schemas.records import Record
+from schemas.topics import by_name, turns
+
+W = TypeVar("W")
+P = TypeVar("P", bound=ForwardingSettings)
+_POLL_MS = 100
+_STOP_POLL_S = 2.0
+_LONGEST_SHARE_S = 4.0
+_CANCEL_S = 1.0
+_COMMIT_S = 3.0
+
+
+async def run_forwarder(
+    service: Service[P],
+    forward: Forward[W],
+    *,
+    record_type: type[Record] | None = None,
+    before_step: Step = lambda _: None,
+) -> None:
+    """Run a forwarding component until the service stops, then let jobs under way end, commit and leave the group.
+
+    `record_type` is what the input topic carries, where the catalogue does not say it; `before_step` is called with the
+    name of each step of a turn (`JobHands.announce`). Waits, not ready, while Kafka or a topic is absent. Raises
+    `ConfigError` when the topics' partition counts differ or the log no longer holds the offset to go on from.
+    """
+    async with asyncio.TaskGroup() as group:
+        worker = Forwarder(service, forward, record_type, before_step, group)
+        await worker.run()
+
+
+class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafka ships no types
+    """One member of the component's group."""
+
+    def __init__(
+        self,
+        service: Service[Any],
+        forward: Forward[W],
+        record_type: type[Record] | None,
+        before_step: Step,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        settings = service.settings
+        self._service = service
+        self._tuning: ForwarderTuning = settings.forwarder
+        self._forward = forward
+        self._group = group
+        self._application = Application(forward.group, settings.kafka.topic_prefix)
+        self._client_id = f"{self._application.application_id}-{self._tuning.group_instance_id or service.name}"
+        self._decoder = Decoder(service, forward.input_topic, record_type or _catalogued(forward.input_topic))
+        self._writer = Writer(settings.kafka, self._client_id, self._on_answer)
+        self._reader = LogReader(settings.kafka, f"{self._client_id}-take-over")
+        self._committer = Committer(
+            commit=self._send_commit,
+            offsets=self._offsets,
+            committed=self._on_committed,
+            lost=self._on_lost,
+            on_answer=self._on_answer,
+            clock=service.clock,
+            interval_s=self._tuning.commit_interval_ms / 1000,
+        )
+        means = Means(
+            application=self._application,
+            store=service.store,
+            clock=service.clock,
+            log=service.log,
+            writer=self._writer,
+            committer=self._committer,
+            before_step=before_step,
+            keeps_turns=forward.keeps_turns,
+        )
+        self._jobs = Jobs(means, forward, self._decoder, group, self._tuning.max_in_flight, self._fail)
+        self._take_over = TakeOver(service, forward, self._application, self._decoder, self._reader, self._owns)
+        self._held: dict[TopicPartition, Held[W]] = {}
+        self._refused: set[TopicPartition] = set()
+        """Taken away by the group, which has not said yet what we get instead."""
+        self._consumer: AIOKafkaConsumer | None = None
+        self._fatal: Exception | None = None
+        self._releasing = asyncio.Lock()
+        self._polled_at_s = service.clock.monotonic_s()
+        # a drain leaves time for the last poll, for what will not end, for the commit and for leaving the group
+        self._share_s = min(_LONGEST_SHARE_S, settings.service.drain_budget_s / 8)
+        metrics.FORWARD_POLL_AGE_SECONDS.set_function(lambda: service.clock.monotonic_s() - self._polled_at_s)
+        metrics.FORWARD_OLDEST_SECONDS.set_function(self._oldest_s)
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        """The group's consumer; only after `run` has connected."""
+        return self._consumer
+
+    async def run(self) -> None:
+        """Connect, poll until the service stops, then drain."""
+        self._service.health.ready("partitions", ok=False, why="no partitions were assigned yet")
+        committing = self._group.create_task(self._committer.run())
+        try:
+            if await self._connect():
+                await self._poll_until_stopped()
+        finally:
+            await self._drain()
+            committing.cancel()
+        self._raise_fatal()
+
+    async def _poll_until_stopped(self) -> None:
+        stopping = self._service.stopping
+        try:
+            async with asyncio.timeout(None) as limit:
+                watcher = self._group.create_task(self._limit_last_poll(limit))
+                try:
+                    while not stopping.is_set():
+                        await self._turn()
+                finally:
+                    watcher.cancel()
+        except TimeoutError:
+            if not stopping.is_set():
+                raise
+
+    async def _limit_last_poll(self, limit: asyncio.Timeout) -> None:
+        """A poll ignores its timeout during a rebalance or an outage: end it soon after the service stops."""
+        await self._service.stopping.wait()
+        limit.reschedule(asyncio.get_running_loop().time() + min(_STOP_POLL_S, self._share_s))
+
+    # --- connecting ---------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> bool:
+        stopping = self._service.stopping
+        for step in (self._check_topics, self._join):
+            if await connect_with_retry(step, stopping=stopping, on_wait=self._on_answer) is None:
+                return False
+        self._on_answer(None)
+        return True
+
+    async def _check_topics(self) -> bool:
+        state = (turns(self._forward.group).name,) if self._forward.keeps_turns else ()
+        written = (*self._forward.outputs, *state)
+        kafka = self._service.settings.kafka
+        return await check_counts(kafka, self._application, self._forward.input_topic, written)
+
+    async def _join(self) -> AIOKafkaConsumer:
+        consumer = await start_consumer(
+            self._service.settings.kafka,
+            client_id=self._client_id,
+            group=self._application.application_id,
+            listener=self,
+            topics=[self._forward.input_topic],
+            group_instance_id=self._tuning.group_instance_id,
+            session_timeout_ms=self._tuning.session_timeout_ms,
+            heartbeat_interval_ms=self._tuning.heartbeat_interval_ms,
+        )
+        self._consumer = consumer
+        consumer.pause(*self._held)
+        return consumer
+
+    # --- group membership ---------------------------------------------------------------------------------------
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take an assignment: paused before anything is fetched, taken over by the next turn of the loop."""
+        partitions = list(assigned)
+        if self._consumer is not None:
+            self._consumer.pause(*partitions)
+        self._refused.clear()
+        for tp in partitions:
+            self._held[tp] = Held(tp, TurnTable(turns(self._forward.group).retention_ms or 0))
+        metrics.FORWARD_PARTITIONS.set(len(self._held))
+        self._service.log.info("partitions assigned", partitions=[tp.partition for tp in partitions])
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Give everything away: jobs under way get a grace, what is finished is committed."""
+        await self._release_all(self._tuning.revoke_grace_s, _COMMIT_S)
+        partitions = [tp.partition for tp in revoked]
+        if partitions:
+            self._service.log.info("partitions revoked", partitions=partitions)
+
+    def _owns(self, held: Held[W]) -> bool:
+        return self._held.get(held.tp) is held and not held.closing
+
+    async def _release_all(self, grace_s: float, commit_s: float) -> None:
+        """Let jobs under way end, cut off those that do not, commit, forget."""
+        async with self._releasing:
+            mine = list(self._held.values())
+            for held in mine:
+                held.closing = True
+                for task in held.busy:
+                    task.cancel()
+            beside = {task for held in mine for task in held.busy}
+            jobs = {task for held in mine for task in held.jobs}
+            if jobs:
+                # where the group has already given them to others, the commit tells, and ends the jobs at once
+                self._committer.ask()
+                await asyncio.wait(jobs, timeout=grace_s)
+            for held in mine:
+                held.cut_off()
+            if jobs | beside:
+                await asyncio.wait(jobs | beside, timeout=_CANCEL_S)
+            await self._last_commit(commit_s)
+            for held in mine:
+                self._forget(held)
+
+    async def _last_commit(self, budget_s: float) -> None:
+        if not self._offsets(everything=False):
+            return
+        try:
+            async with asyncio.timeout(budget_s):
+                await self._committer.prove()
+        except (Fenced, TimeoutError) as error:
+            # nothing is lost: whoever is next does again what was not committed
+            self._service.log.warning("what is finished could not be committed", error=str(error) or "no answer")
+            self._committer.give_up()
+
+    def _forget(self, held: Held[W]) -> None:
+        if self._held.get(held.tp) is held:
+            del self._held[held.tp]
+        metrics.FORWARD_PARTITIONS.set(len(self._held))
+        if held.lanes is not None:
+            metrics.FORWARD_LAG_RECORDS.remove(held.tp.topic, str(held.tp.partition))
+
+    # --- commits ------------------------------------------------------------------------------------------------
+
+    async def _send_commit(self, offsets: Offsets) -> None:
+        await self.consumer.commit(dict(offsets))
+
+    def _offsets(self, everything: bool) -> Offsets:
+        found = {tp: (held, held.lanes.committable) for tp, held in self._held.items() if held.lanes is not None}
+        return {tp: at for tp, (held, at) in found.items() if everything or at != held.last_committed}
+
+    def _on_committed(self, offsets: Offsets) -> None:
+        for tp, offset in offsets.items():
+            held = self._held.get(tp)
+            if held is not None and held.lanes is not None:
+                held.last_committed = offset
+                held.lanes.committed(offset)
+
+    def _on_lost(self, error: Fenced) -> None:
+        """The group has given our partitions to others: drop their jobs; another assignment will follow."""
+        metrics.FORWARD_FENCED.inc()
+        self._service.log.warning("the partitions were taken away", error=str(error))
+        for held in list(self._held.values()):
+            held.cut_off()
+            self._refused.add(held.tp)
+            self._forget(held)
+
+    def _on_answer(self, error: Unavailable | None) -> None:
+        if error is not None:
+            metrics.FORWARD_UNAVAILABLE.inc()
+        self._service.health.ready("kafka", ok=error is None, why=str(error or ""))
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        self._raise_fatal()
+        self._open_new()
+        polled = await self._poll()
+        self._polled_at_s = self._service.clock.monotonic_s()
+        for tp, records in polled.items():
+            held = self._held.get(tp)
+            if held is not None and held.lanes is not None and not held.closing:
+                self._take(held, records)
+        self._jobs.start(self._held.values())
+        self._hold_back()
+        self._report()
+
+    async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        with translated():
+            try:
+                return dict(await self.consumer.getmany(timeout_ms=_POLL_MS, max_records=self._tuning.max_records))
+            except NoOffsetForPartitionError:
+                # the group never committed; every partition is sought before it is resumed
+                await asyncio.sleep(_POLL_MS / 1000)
+                return {}
+
+    def _open_new(self) -> None:
+        for held in self._held.values():
+            if held.lanes is None and held.opening is None and not held.closing:
+                held.opening = self._group.create_task(self._open(held))
+
+    async def _open(self, held: Held[W]) -> None:
+        try:
+            await self._take_over.open(held, self.consumer)
+        except Exception as error:  # noqa: BLE001 - the loop raises it, after what is finished was committed
+            self._fail(error)
+        if held.cut:
+            self._refused.add(held.tp)
+
+    def _take(self, held: Held[W], records: Sequence[ConsumerRecord]) -> None:
+        lanes = held.lanes
+        if lanes is None:
+            return
+        missing = self._decoder.unknown(records, held.asked)
+        if missing:
+            self.consumer.pause(held.tp)
+            self.consumer.seek(held.tp, lanes.position)
+            if held.asking is None:
+                held.asking = self._group.create_task(self._ask(held, missing))
+            return
+        now_s = self._service.clock.monotonic_s()
+        fresh = [record for record in records if record.offset >= lanes.position]
+        for raw in fresh:
+            lanes.add(raw.offset, self._jobs.planned(raw), now_s)
+        metrics.FORWARD_RECORDS.labels(topic=held.tp.topic, partition=str(held.tp.partition)).inc(len(fresh))
+
+    async def _ask(self, held: Held[W], missing: set[int]) -> None:
+        await ask(self._service, missing, held.asked)
+        held.asking = None
+        if self._owns(held):
+            held.paused = False
+            self.consumer.resume(held.tp)
+
+    def _hold_back(self) -> None:
+        """Pause what is full and resume what is so no more. A pause throws prefetched records away: hysteresis."""
+        for tp, held in self._held.items():
+            if held.lanes is None or held.asking is not None or held.closing or held.lanes.full == held.paused:
+                continue
+            held.paused = held.lanes.full
+            (self.consumer.pause if held.paused else self.consumer.resume)(tp)
+
+    # --- ending and telling -------------------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        self._fatal = self._fatal or error
+
+    def _raise_fatal(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _drain(self) -> None:
+        try:
+            budget_s = self._service.settings.service.drain_budget_s
+            grace_s = self._tuning.revoke_grace_s if self._fatal is not None else budget_s - 4 * self._share_s
+            await self._release_all(grace_s, self._share_s)
+        finally:
+            if self._consumer is not None:
+                await stop_quietly(self._consumer, self._share_s)
+            await self._writer.close(self._share_s / 2)
+            await self._reader.close()
+
+    def _oldest_s(self) -> float:
+        oldest = [held.lanes.oldest_at_s for held in self._held.values() if held.lanes is not None]
+        now_s = self._service.clock.monotonic_s()
+        return max((now_s - at_s for at_s in oldest if at_s is not None), default=0.0)
+
+    def _report(self) -> None:
+        opening = sorted(tp.partition for tp, held in self._held.items() if held.lanes is None)
+        refused = sorted(tp.partition for tp in self._refused)
+        why = f"partitions being taken over: {opening}; taken away without a new assignment yet: {refused}"
+        self._service.health.ready("partitions", ok=not opening and not refused, why=why)
+        lanes = [(tp, held.lanes) for tp, held in self._held.items() if held.lanes is not None]
+        metrics.FORWARD_WAITING.set(sum(one.waiting for _, one in lanes))
+        metrics.FORWARD_UNCOMMITTED.set(sum(one.uncommitted for _, one in lanes))
+        metrics.FORWARD_PAUSED.set(sum(held.paused for held in self._held.values()))
+        for tp, one in lanes:
+            lag = max(0, (self.consumer.highwater(tp) or 0) - one.position)
+            metrics.FORWARD_LAG_RECORDS.labels(topic=tp.topic, partition=str(tp.partition)).set(lag)
+
+
+def _catalogued(topic: str) -> type[Record]:
+    """Return what a topic of the catalogue carries. Raises `UsageError` for one that is not there."""
+    try:
+        found = by_name(topic).record
+    except KeyError:
+        found = None
+    if found is None:
+        message = f"the catalogue does not say what {topic} carries"
+        raise UsageError(message)
+    return found
