@@ -41,7 +41,15 @@ class Fault:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the process it runs in."""
+    """Leaves signals to the process it runs in, and stops at once when told to."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Serve until told to stop."""
+        await self.told.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -99,7 +107,7 @@ class OAuthServer:
             try:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
             finally:
-                running.should_exit = True
+                running.told.set()
 
     async def _answer(self, request: Request) -> Response:
         self.requests += 1
