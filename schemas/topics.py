@@ -104,6 +104,7 @@ GROUPS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "silence": ("calls.audio", "changelog"),
         "loss": ("calls.audio", "changelog"),
+        "transcription": ("calls.events", ""),
         "recording_sync": ("calls.audio", ""),
         "audit_log": ("calls.events", ""),
     }
