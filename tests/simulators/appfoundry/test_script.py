@@ -8,7 +8,7 @@ from simulators.appfoundry import script
 def test_messages_are_literally_those_of_the_document():
     entries = [
         script.transcript(10, "hello"),
-        script.transcript(20, "hel", isFinal=False),
+        script.transcript(20, "hello th", isFinal=False),
         script.intent(30, "order"),
         script.error(40, "broken"),
         script.audio(50, b"\xff\x7f"),
@@ -17,7 +17,7 @@ def test_messages_are_literally_those_of_the_document():
     assert [entry.at_ms for entry in entries] == [10, 20, 30, 40, 50, 60]
     assert [json.loads(entry.content) for entry in entries] == [
         {"type": "transcript", "text": "hello"},
-        {"type": "transcript", "text": "hel", "isFinal": False},
+        {"type": "transcript", "text": "hello th", "isFinal": False},
         {"type": "intent", "intent": "order"},
         {"type": "error", "message": "broken"},
         {"type": "audio", "payload": "/38="},

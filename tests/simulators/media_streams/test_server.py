@@ -80,7 +80,7 @@ async def test_a_subscriber_gets_exactly_the_packets_of_the_script_and_is_told_o
 
 
 async def test_no_packet_comes_before_it_is_due():
-    planned = plan(50, actions=(Stop(400, 200),))
+    planned = plan(100, actions=(Stop(400, 200), Stop(800, 9999)))
     server = serving(Interaction("c-1", planned))
     loop = asyncio.get_running_loop()
     arrivals = []
@@ -90,6 +90,8 @@ async def test_no_packet_comes_before_it_is_due():
             for packet in planned.packets:
                 assert json.loads(await client.recv())["sequenceNumber"] == packet.sequence_number
                 arrivals.append((loop.time() - begun_s) * SPEED * 1000)
+            assert json.loads(await client.recv())["code"] == "mediaNotAvailable"
+            assert (loop.time() - begun_s) * SPEED * 1000 >= planned.duration_ms
     assert all(at_ms >= packet.send_at_ms for at_ms, packet in zip(arrivals, planned.packets, strict=True))
 
 
@@ -135,6 +137,15 @@ async def test_a_call_that_was_begun_is_joined_in_the_middle_and_one_that_was_no
     assert numbers(messages, "c-2") == [0, 1, 2]
     assert messages[-1]["interactionId"] == "c-2"
     assert numbers([first, *messages]) == list(range(first["sequenceNumber"], numbers(messages)[-1] + 1))
+
+
+async def test_who_asks_twice_gets_every_packet_once():
+    server = serving(Interaction("c-1", plan(100)))
+    async with server.serving(), dialled(server, "c-1", "c-1") as client:
+        await client.send(subscription("c-1"))
+        messages = await messages_until_told_of_the_end(client)
+    assert numbers(messages) == list(range(100))
+    assert server.reports["c-1"].subscriptions == 1
 
 
 async def test_numbers_restart_where_the_script_says():

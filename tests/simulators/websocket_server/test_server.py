@@ -110,6 +110,7 @@ async def test_a_cut_connection_ends_without_a_close_frame():
             await client.send("tag")
             await client.recv()
             server.abort("tag")
+            assert server.peers("tag") == []
             assert await closed(client) is None
             await other.send("alive")
             assert await other.recv() == "alive"
