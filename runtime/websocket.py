@@ -213,7 +213,7 @@ def _tls(peer: str, url: str, cafile: str | None) -> ssl.SSLContext | None:
     """Return what verifies the peer of a `wss` URL. Raises `ConfigError`."""
     try:
         uri = parse_uri(url)
-    except InvalidURI:
+    except (InvalidURI, ValueError):
         uri = None
     if uri is None or uri.username is not None:
         message = f"{peer}: the URL should be ws:// or wss://, without user and password"
