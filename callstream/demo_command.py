@@ -95,8 +95,8 @@ class _Demo:
                 await stopping.wait()
             self._say("stopping the services")
             ended = await running.stop_services()
-            audit = await running.audit_check()
-        checks += [("all", check) for check in (*ended, audit)]
+            audit, pause = await running.audit_check(), await running.pause_check()
+        checks += [("all", check) for check in (*ended, audit, pause)]
         self._summary(running, play, evidence, checks)
         return 0 if all(check.ok for _, check in checks) else _FAILED
 

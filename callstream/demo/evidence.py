@@ -8,7 +8,7 @@ import numpy as np
 
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
-from schemas.records import ActivityWindow, LossReport, RecordingEvent, SilenceEvent
+from schemas.records import ActivityWindow, CallEvent, LossReport, RecordingEvent, SilenceEvent
 from schemas.symbols import FrameKind
 
 
@@ -37,6 +37,14 @@ class Stored:
             self.frame_sizes.append([len(payload), 1])
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """How many frames, and how many keys and texts, ingest met in a pause and kept back."""
+
+    frames: int = 0
+    events: int = 0
+
+
 class Evidence:
     """Everything found, by conversation id."""
 
@@ -44,8 +52,10 @@ class Evidence:
         self.stored: dict[str, Stored] = {}
         self.silence: dict[str, list[SilenceEvent]] = {}
         self.activity: dict[str, list[ActivityWindow]] = {}
+        self.events: dict[str, list[CallEvent]] = {}
         self.losses: dict[str, list[LossReport]] = {}
         self.recordings: dict[str, list[RecordingEvent]] = {}
+        self.withheld = Withheld()
         self.bad_frames = 0
         self._tables: dict[int, SessionTable] = {}
 
@@ -75,6 +85,8 @@ class Evidence:
             self.silence.setdefault(record.conversation_id, []).append(record)
         elif isinstance(record, ActivityWindow):
             self.activity.setdefault(record.conversation_id, []).append(record)
+        elif isinstance(record, CallEvent):
+            self.events.setdefault(record.conversation_id, []).append(record)
         elif isinstance(record, LossReport):
             self.losses.setdefault(record.conversation_id, []).append(record)
         elif isinstance(record, RecordingEvent):

@@ -7,9 +7,11 @@ from pathlib import Path
 from callstream.demo.checks import Check, PlacedCall, Recording, check_call, check_level
 from callstream.demo.evidence import Evidence
 from callstream.demo.loss_checks import check_loss
+from callstream.demo.pause_checks import check_keys, check_withheld
 from callstream.demo.play import Play
 from callstream.demo.stage import Stage
 from schemas.records import RecordingEvent
+from simulators.audiohook.scenario import Dtmf
 from simulators.conversation.script import read_mulaw_wav
 
 Finding = tuple[str, Check]
@@ -29,6 +31,7 @@ def findings(running: Stage, play: Play, evidence: Evidence) -> list[Finding]:
             continue
         placed = PlacedCall(call.scenario, report, real_time=running.options.speed == 1)
         found += [(name, check) for check in _call_checks(running, placed, evidence)]
+    found.append(("all", check_withheld(play.reports, 0, evidence.withheld)))
     bad = Check("no frame became unreadable", evidence.bad_frames == 0, f"{evidence.bad_frames} bad records")
     return [*found, ("all", bad)]
 
@@ -38,6 +41,8 @@ def _call_checks(running: Stage, call: PlacedCall, evidence: Evidence) -> Iterat
     files = [_recording(running.recordings, event) for event in evidence.recordings.get(conversation, [])]
     yield from check_call(call, evidence, files)
     yield from check_loss(call, evidence.losses.get(conversation, []))
+    if any(isinstance(action, Dtmf) for action in scenario.actions):
+        yield check_keys(scenario, evidence.events.get(conversation, []))
     if scenario.conversation is None:
         events = evidence.silence.get(conversation, [])
         silent = scenario.name.startswith("silence")

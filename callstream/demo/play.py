@@ -9,15 +9,16 @@ from callstream.demo.evidence import Evidence
 from callstream.demo.reader import Handlers, TopicReader
 from callstream.demo.stage import DemoOptions, Stage
 from runtime.errors import Unavailable
-from schemas.topics import ACTIVITY, AUDIO, LOSS, RECORDINGS, SILENCE
+from schemas.topics import ACTIVITY, AUDIO, EVENTS, LOSS, RECORDINGS, SILENCE
 from simulators.audiohook import media
 from simulators.audiohook.call import Call
 from simulators.audiohook.client import Options, run_calls
+from simulators.audiohook.demo_call import demo
 from simulators.audiohook.report import CallReport
-from simulators.audiohook.scenario import Scenario, demo
+from simulators.audiohook.scenario import Scenario
 from simulators.conversation import mulaw
 
-_TOPICS = (AUDIO.name, SILENCE.name, ACTIVITY.name, LOSS.name, RECORDINGS.name)
+_TOPICS = tuple(topic.name for topic in (AUDIO, EVENTS, SILENCE, ACTIVITY, LOSS, RECORDINGS))
 _SETTLE_BUDGET_S = 45.0
 _LEVEL_CALL_MS = 3000
 _DOCUMENT_RMS = 0.0106
@@ -72,6 +73,7 @@ async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Ev
         except TimeoutError:
             running.say("not everything arrived in time; checking what is there")
         evidence = Evidence()
+        evidence.withheld = await running.withheld()
         await reader.all(Handlers(evidence.frames, evidence.record))
     finally:
         await reader.close()

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from callstream.audit_command import check as verify_audit_log
 from callstream.demo.checks import Check
+from callstream.demo.evidence import Withheld
+from callstream.demo.pause_checks import withheld_of
 from callstream.demo.services import DemoError, ServiceProcess, free_port
+from callstream.demo.sweep import Starts, check_pause, ends
 from callstream.embedded_errors import KafkaStartError
 from callstream.embedded_folder import DataFolder
 from callstream.embedded_kafka import EmbeddedKafka
@@ -51,6 +54,7 @@ class Stage:
     kafka: KafkaSettings
     services: list[ServiceProcess] = field(default_factory=list)
     audiohook_url: str = ""
+    starts: Starts = field(default_factory=dict)
     credentials: Credentials = field(default_factory=lambda: Credentials(_api_key(), _secret()))
 
     @property
@@ -93,6 +97,7 @@ class Stage:
             "ingest": {
                 "INGEST_AUDIOHOOK_PORT": str(port),
                 "INGEST_AUDIOHOOK_KEYS_FILE": str(self._keys_file),
+                "INGEST_AUDIOHOOK_PUBLISH_DIGITS": "true",
             },
             "processors.silence": {},
             "processors.loss": {},
@@ -130,6 +135,17 @@ class Stage:
         for service in self.services:
             service.check_running()
 
+    async def withheld(self) -> Withheld:
+        """Return how often ingest met something of a paused call and kept it back. Raises `Unavailable`."""
+        port = next(service.admin_port for service in self.services if service.name == "ingest")
+        async with HttpClient("admin", timeout_s=5.0) as http:
+            answer = await http.request("GET", f"http://127.0.0.1:{port}/metrics")
+        return withheld_of(answer.body.decode())
+
+    async def pause_check(self) -> Check:
+        """Look everywhere for what was said in the pause. The services have ended, the broker runs."""
+        return await check_pause(self.kafka, self.starts, self.options.folder, broker_files=self.options.embedded)
+
     async def audit_check(self) -> Check:
         """Verify the audit log's chain."""
         name = "the audit log's chain is verified"
@@ -155,7 +171,7 @@ async def stage(options: DemoOptions, say: Say) -> AsyncIterator[Stage]:
             kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         say("creating the topics")
         await apply_catalogue(kafka, EMBEDDED_PARTITIONS if options.embedded else None, None, force=False)
-        running = Stage(options, say, kafka)
+        running = Stage(options, say, kafka, starts=await ends(kafka))
         try:
             say(f"starting {', '.join(module.rpartition('.')[2] for module in MODULES)}")
             await running.start_services()

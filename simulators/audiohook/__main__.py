@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from simulators.audiohook import media, scenario
+from simulators.audiohook import demo_call, media, scenario
 from simulators.audiohook.call import Call, seeded
 from simulators.audiohook.client import Options, run_calls
 from simulators.audiohook.report import RunReport
@@ -23,7 +23,7 @@ from simulators.audiohook.signature import Credentials
 from simulators.conversation import mulaw
 
 SCENARIOS: Final[Mapping[str, Callable[[int], Scenario]]] = {
-    "demo": lambda _: scenario.demo(),
+    "demo": lambda _: demo_call.demo(),
     "conversation": lambda _: scenario.conversation(),
     "tone": lambda duration_ms: Scenario("tone", media.tone(duration_ms)),
     "silence": lambda duration_ms: Scenario("silence", media.silence(duration_ms)),

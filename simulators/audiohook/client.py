@@ -33,13 +33,15 @@ class Options:
 
     credentials: None sends no API key. tls: for wss, None for the system's authorities. record_folder: writes
     `<conversation id>.frames` there, each binary message behind its length (four bytes, little-endian). on_start: gets
-    each call's report when the call begins; it is filled while the call lives.
+    each call's report when the call begins; it is filled while the call lives. on_text: gets each text the platform
+    has recognised in a call.
     """
 
     credentials: Credentials | None = None
     tls: ssl.SSLContext | None = None
     record_folder: Path | None = None
     on_start: Callable[[CallReport], None] | None = None
+    on_text: Callable[[Call, str], None] | None = None
 
 
 class _Connect(connect):
@@ -125,6 +127,7 @@ async def _converse(connection: ClientConnection, call: Call, report: CallReport
         record = (options.record_folder / f"{report.conversation_id}.frames").open("wb")
     try:
         player = Player(connection, call, report, digest.update, record)
+        player.on_text = options.on_text
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(_read(connection, player))
             try:

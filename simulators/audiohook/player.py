@@ -26,8 +26,10 @@ from simulators.audiohook.scenario import (
     Drop,
     Dtmf,
     Frame,
+    Leak,
     Pause,
     Stall,
+    Transcript,
     Update,
 )
 
@@ -53,6 +55,7 @@ class Player:
         self._report = report
         self._digest = digest
         self._record = record
+        self.on_text: Callable[[Call, str], None] | None = None
         self._samples_per_s = RATE_HZ * call.speed
         self._protocol = ClientProtocol(
             str(call.session_id), call.open_parameters(), call.media_offers(), now_s, self._samples_per_s
@@ -168,26 +171,60 @@ class Player:
                 self._protocol.discard(action.duration_samples, now_s)
             case Stall():
                 await self._stall(action)
-            case Dtmf():
-                self._protocol.dtmf(action.digit, now_s)
-            case Update():
-                self._protocol.update(action.language, now_s)
+            case Dtmf() | Transcript() | Update():
+                self._tell(action, now_s)
             case Close():
                 self._protocol.close(action.reason, now_s)
             case Drop():
                 await self._drop()
         return True
 
+    def _tell(self, action: Dtmf | Transcript | Update, now_s: float) -> None:
+        match action:
+            case Dtmf():
+                self._protocol.dtmf(action.digit, now_s)
+            case Transcript():
+                self._recognise(action.text)
+            case Update():
+                self._protocol.update(action.language, now_s)
+
     async def _pause(self, pause: Pause) -> None:
         until_s = self._due_s(pause.duration_samples)
+        leak_s = self._due_s(pause.duration_samples // 2)
+        leak = pause.leak
         self._protocol.pause(clock.now_s(), pause.duration_samples)
         while self._protocol.phase is Phase.PAUSED:
             await self._flush()
             now_s = clock.now_s()
-            if now_s >= until_s and not self._protocol.server_pause:
+            if leak is not None and now_s >= leak_s:
+                await self._leak(leak)
+                leak = None
+            elif now_s >= until_s and not self._protocol.server_pause:
                 self._protocol.resume(pause.duration_samples, now_s)
+            elif leak is not None:
+                await self._sleep(leak_s)
             else:
                 await self._sleep(until_s if now_s < until_s else None)
+
+    async def _leak(self, leak: Leak) -> None:
+        """Send what must not be sent now. It moves no position and stands in no digest."""
+        media = self._protocol.media
+        if media is not None:
+            payload = leak.audio.select(media.channels)
+            size = self._call.scenario.frame_ms * SAMPLES_PER_MS * len(media.channels)
+            for start in range(0, len(payload), size):
+                await self._connection.send(payload[start : start + size])
+                self._report.leaked_frames += 1
+        for digit in leak.digits:
+            self._protocol.dtmf(digit, clock.now_s())
+            self._report.leaked_digits += 1
+        for text in leak.texts:
+            self._recognise(text)
+        self._note("leak", {"digits": leak.digits})
+
+    def _recognise(self, text: str) -> None:
+        if self.on_text is not None:
+            self.on_text(self._call, text)
 
     async def _stall(self, stall: Stall) -> None:
         await self._flush()
@@ -308,5 +345,5 @@ def _release(waiter: asyncio.Future[None]) -> None:
 
 def _details(action: Action) -> dict[str, object]:
     details: dict[str, object] = {"source_samples": action.at_samples}
-    names = ("duration_samples", "skips", "digit", "language", "reason")
+    names = ("duration_samples", "skips", "digit", "text", "language", "reason")
     return details | {name: getattr(action, name) for name in names if hasattr(action, name)}

@@ -57,7 +57,7 @@ class CallReport:
 
     frame_sizes: run lengths of (bytes, messages in a row). actions: as executed, with their position on the media
     timeline. media: the accepted channels, None before `opened`, empty if the server took none. position_samples: the
-    last one stated.
+    last one stated. leaked_frames, leaked_digits: sent though the session was paused, and counted nowhere else.
     """
 
     conversation_id: str
@@ -76,6 +76,8 @@ class CallReport:
     samples_sent: int = 0
     position_samples: int = 0
     sha256: str = ""
+    leaked_frames: int = 0
+    leaked_digits: int = 0
     frame_sizes: list[list[int]] = field(default_factory=list)
     actions: list[dict[str, Any]] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)

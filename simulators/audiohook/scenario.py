@@ -24,12 +24,22 @@ CloseReason = Literal["end", "error", "disconnect", "reconnect"]
 
 
 @dataclass(frozen=True, slots=True)
+class Leak:
+    """What a client that misbehaves sends in the middle of a pause: audio, keys pressed and texts recognised."""
+
+    audio: Audio
+    digits: str = ""
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
-    """`paused`, then nothing, then `resumed`. `skips`: the audio of that time is lost, else it waits."""
+    """`paused`, then nothing but its leak, then `resumed`. `skips`: the audio of that time is lost, else it waits."""
 
     at_samples: int
     duration_samples: int
     skips: bool = True
+    leak: Leak | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,14 @@ class Dtmf:
 
 
 @dataclass(frozen=True, slots=True)
+class Transcript:
+    """A text the platform has recognised: handed to whoever sends such texts, for AudioHook has no word for them."""
+
+    at_samples: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """A change of language."""
 
@@ -80,7 +98,7 @@ class Close:
     reason: CloseReason = "end"
 
 
-Action = Pause | Discard | Stall | Dtmf | Update | Drop | Close
+Action = Pause | Discard | Stall | Dtmf | Transcript | Update | Drop | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,22 +205,6 @@ def expected_truth(scenario: Scenario) -> tuple[ExpectedSpan, ...]:
 def media_samples(action: Action) -> int:
     """Return the media time an action takes."""
     return action.duration_samples if isinstance(action, Pause | Discard) else 0
-
-
-def demo() -> Scenario:
-    """Return the shipped conversation with a stall of 900 ms, a discard of 1.2 s and a pause of 3 s.
-
-    Discard and pause stand where both speakers are loud, and hold the audio back; so every scripted pause stays whole.
-    """
-    shipped = script.load()
-    first, second, _ = shipped.edit_points_samples
-    stall_at = shipped.speech[0].start_samples + 700 * SAMPLES_PER_MS  # clear of the first pings
-    actions = (
-        Stall(stall_at, 900 * SAMPLES_PER_MS),
-        Discard(first, 1200 * SAMPLES_PER_MS, skips=False),
-        Pause(second, 3000 * SAMPLES_PER_MS, skips=False),
-    )
-    return replace(conversation(), name="demo", actions=actions)
 
 
 def conversation() -> Scenario:

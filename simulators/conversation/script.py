@@ -13,12 +13,16 @@ _MULAW_TAG: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Samples [start, end) of the conversation; channel None means both at once. `at` is start, inside or end."""
+    """Samples [start, end) of the conversation; channel None means both at once. `at` is start, inside or end.
+
+    `text` is what is said, empty where nobody speaks.
+    """
 
     start_samples: int
     end_samples: int
     channel: int | None = None
     at: str = "inside"
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ def load() -> Conversation:
         raise ValueError(message)
 
     def spans(name: str) -> tuple[Span, ...]:
-        return tuple(Span(x["start"], x["end"], x.get("channel"), x.get("at", "inside")) for x in truth[name])
+        return tuple(
+            Span(x["start"], x["end"], x.get("channel"), x.get("at", "inside"), x.get("text", "")) for x in truth[name]
+        )
 
     return Conversation(
         payload=payload,

@@ -33,7 +33,7 @@ def test_the_demo_in_real_time_holds_every_check_and_leaves_what_it_names(tmp_pa
     assert process.returncode == 0, output
     assert "All checks hold" in output
     assert "NO" not in re.findall(r"│ (yes|NO) +│", output)
-    assert "Frames: 275 sent, 275 stored." in output
+    assert "Frames: 285 sent, 285 stored." in output
     recordings = sorted(folder.glob("recordings/**/*.wav"))
     assert len(recordings) == 5
     for path in recordings:

@@ -9,8 +9,9 @@ from callstream.demo.checks import PlacedCall, Recording, check_call, check_leve
 from callstream.demo.evidence import Evidence, Stored
 from schemas.records import Origin, SilenceEvent
 from schemas.symbols import Channel, SilenceEventKind
+from simulators.audiohook.demo_call import demo
 from simulators.audiohook.report import CallReport
-from simulators.audiohook.scenario import demo, expected_truth
+from simulators.audiohook.scenario import expected_truth
 
 NOWHERE = Origin(topic="", partition=0, offset=0, index=0)
 SCENARIO = demo()

@@ -9,8 +9,9 @@ from callstream.demo.loss_checks import check_loss, expected_alarms
 from schemas.records import LossReport, Origin
 from schemas.symbols import Channel, LossAlarm, LossReportKind
 from simulators.audiohook import media
+from simulators.audiohook.demo_call import demo
 from simulators.audiohook.report import CallReport
-from simulators.audiohook.scenario import Discard, Pause, Scenario, demo
+from simulators.audiohook.scenario import Discard, Pause, Scenario
 
 SECOND = 8000
 NOWHERE = Origin(topic="", partition=0, offset=0, index=0)

@@ -10,7 +10,8 @@ from runtime.testing import Driver
 from schemas.records import LossReport
 from schemas.symbols import Channel, FrameKind, LossReportKind, Reason
 from schemas.topics import LOSS
-from simulators.audiohook.scenario import Discard, Frame, Pause, Stall, demo
+from simulators.audiohook.demo_call import demo
+from simulators.audiohook.scenario import Discard, Frame, Pause, Stall
 from tests.processors.driving import CRASHES, driven, shuffled
 from tests.processors.loss.calls import BASE_S, ENCODER, RATE_HZ, Call, gaps_of
 

@@ -27,6 +27,7 @@ class FakeServer:
     opened_extra: dict[str, Any] = field(default_factory=dict)
     script: dict[str, Callable[["Peer"], Any]] = field(default_factory=dict)
     status: int = 0
+    bears_leaks: bool = False
     headers: list[Headers] = field(default_factory=list)
     peers: list["Peer"] = field(default_factory=list)
     url: str = ""
@@ -51,6 +52,7 @@ class Peer:
     seq: int = 0
     texts: list[dict[str, Any]] = field(default_factory=list)
     frames: list[bytes] = field(default_factory=list)
+    leaked: list[bytes] = field(default_factory=list)
     width: int = 2
     timeline: Decimal = Decimal(0)
     drifts: list[Decimal] = field(default_factory=list)
@@ -60,6 +62,9 @@ class Peer:
 
     async def take(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
+            if self.is_paused and self.server.bears_leaks:
+                self.leaked.append(message)
+                return
             assert not self.is_paused
             self.frames.append(message)
             self.timeline += Decimal(len(message) // self.width) / 8000

@@ -8,7 +8,19 @@ import pytest
 from simulators.audiohook import media, scenario
 from simulators.audiohook.call import NIL, Call
 from simulators.audiohook.client import Options, run_call, run_calls
-from simulators.audiohook.scenario import Close, Discard, Drop, Dtmf, Pause, Scenario, Stall, Update, expected_actions
+from simulators.audiohook.scenario import (
+    Close,
+    Discard,
+    Drop,
+    Dtmf,
+    Leak,
+    Pause,
+    Scenario,
+    Stall,
+    Transcript,
+    Update,
+    expected_actions,
+)
 from simulators.audiohook.signature import Credentials
 
 MS = 8
@@ -55,6 +67,27 @@ async def test_actions_happen_in_order_at_the_positions_worked_out_before(servin
     assert discarded["position"] == "PT0.453375S"
     assert peer.texts[-1]["position"] == "PT1.1S"
     assert report.position_samples == 8800
+
+
+@pytest.mark.parametrize("speed", [0, 10])
+async def test_a_leak_goes_out_inside_the_pause_and_into_no_count(serving, speed):
+    secret = media.tone(250, 1000)
+    texts = []
+    leak = Leak(secret, "D", ("secret",))
+    actions = (Transcript(200 * MS, "before"), Pause(400 * MS, 600 * MS, skips=False, leak=leak))
+    call = Call(scenario=Scenario("leaky", media.silence(800), actions, frame_ms=100), speed=speed)
+    async with serving(bears_leaks=True) as server:
+        options = Options(on_text=lambda placed, text: texts.append((placed.conversation_id, text)))
+        report = await run_call(server.url, call, options)
+    (peer,) = server.peers
+    assert report.ok
+    assert b"".join(peer.leaked) == secret.payload
+    assert [len(frame) for frame in peer.leaked] == [1600, 1600, 800]
+    assert (report.leaked_frames, report.leaked_digits) == (3, 1)
+    assert peer.kinds() == ["open", "paused", "dtmf", "resumed", "close"]
+    assert texts == [(call.conversation_id, "before"), (call.conversation_id, "secret")]
+    assert report.sha256 == hashlib.sha256(b"".join(call.scenario.frames())).hexdigest()
+    assert peer.texts[-1]["position"] == "PT1.4S"
 
 
 async def test_frames_leave_no_earlier_than_their_position_is_due(serving):

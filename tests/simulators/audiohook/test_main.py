@@ -30,7 +30,7 @@ async def test_the_command_places_calls_and_writes_its_report(serving, tmp_path,
     arguments = ["--calls", "2", "--speed", "0", "--scenario", "demo", "--seed", "1", "--frame-ms", "100"]
     files = ["--report", "report.json", "--record", "sent", "--api-key-file", "key", "--secret-file", "secret"]
     environment = {"PYTHONPATH": str(ROOT)}
-    async with serving(status=status) as server:
+    async with serving(status=status, bears_leaks=True) as server:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "simulators.audiohook", server.url, *arguments, *files),
             cwd=tmp_path,
