@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from ingest.sources.audiohook.auth import parse_keys
+from ingest.keys import parse_keys
 from runtime.config import Section, Settings
 
 _DOMAIN = r"^[A-Za-z0-9](-?[A-Za-z0-9])*(\.[A-Za-z0-9](-?[A-Za-z0-9])*)+$"

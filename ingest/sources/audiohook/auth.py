@@ -4,11 +4,7 @@ The peer never learns the reason, and a refusal costs the same work whatever it 
 against a random one. Nothing here waits; the floor under the time of a refusal is the server's.
 """
 
-import base64
-import binascii
 import hmac
-import json
-import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -21,7 +17,6 @@ from ingest.sources.audiohook.structured_fields import MalformedField
 
 MIN_NONCE_CHARACTERS = 22
 ALGORITHM = "hmac-sha256"
-_API_KEY = re.compile(r"[A-Za-z0-9+/_-]+={0,2}", re.ASCII)
 
 
 class Refusal(StrEnum):
@@ -207,27 +202,3 @@ def combine(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         key, text = name.lower(), " ".join(part.strip() for part in value.splitlines()).strip()
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
     return fields
-
-
-def parse_keys(text: str) -> dict[str, bytes]:
-    """Return API key → client secret from the JSON object of a key file. Raises `ValueError` that quotes neither."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(secret, str) for secret in found.values()):
-        message = "is no JSON object of API key and base64 secret"
-        raise ValueError(message)
-    if not found or not all(_API_KEY.fullmatch(key) for key in found):
-        message = "holds no key, or one with other characters than letters, digits, +/_- and up to two = at its end"
-        raise ValueError(message)
-    return {key: decode_secret(secret) for key, secret in found.items()}
-
-
-def decode_secret(text: str) -> bytes:
-    """Return a client secret from its base64 text; an empty text is an empty secret. Raises `ValueError`."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        message = "holds a secret that is not base64"
-        raise ValueError(message) from error

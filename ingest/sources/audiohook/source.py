@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ingest.config import AudioHookSettings
+from ingest.keys import parse_keys
 from ingest.protocol import Admitted, Refused
 from ingest.sources.audiohook import auth
 from ingest.sources.audiohook.protocol import AudioHookProtocol, Limits
@@ -19,7 +20,7 @@ class AudioHookSource:
     def __init__(self, settings: AudioHookSettings) -> None:
         self.path_prefix = settings.path_prefix
         self._authenticator = auth.Authenticator(
-            auth.parse_keys(settings.keys_file.read_text(encoding="utf-8")) if settings.keys_file else {},
+            parse_keys(settings.keys_file.read_text(encoding="utf-8")) if settings.keys_file else {},
             window=auth.Window(settings.signature_max_age_s, settings.signature_skew_s),
             authority=settings.public_authority,
             refuse_replays=settings.refuse_replays,

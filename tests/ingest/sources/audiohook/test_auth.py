@@ -3,8 +3,9 @@ import json
 
 import pytest
 
+from ingest.keys import decode_secret
 from ingest.sources.audiohook import auth
-from ingest.sources.audiohook.auth import Admitted, Authenticator, NonceCache, Refusal, Refused, decode_secret
+from ingest.sources.audiohook.auth import Admitted, Authenticator, NonceCache, Refusal, Refused
 from ingest.sources.audiohook.signature import base as signature_base
 from ingest.sources.audiohook.signature import compute, read
 from tests.ingest.sources.audiohook.words import CORRELATION, ORGANIZATION, SESSION
@@ -207,13 +208,3 @@ def test_nonces_are_forgotten_when_they_could_not_be_accepted_again_and_their_nu
 def test_header_fields_are_trimmed_unfolded_and_joined():
     fields = auth.combine([("A", " 1 "), ("a", "2"), ("B", "x\r\n  y")])
     assert fields == {"a": "1, 2", "b": "x y"}
-
-
-def test_a_key_file_holds_secrets_as_base64():
-    assert auth.parse_keys(json.dumps({KEY: SECRET, "open": ""})) == {KEY: base64.b64decode(SECRET), "open": b""}
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}', '{"a b": ""}', '{"a": "*"}', '{"a===": ""}'])
-def test_a_key_file_that_cannot_be_meant_is_refused_without_quoting_it(text):
-    with pytest.raises(ValueError, match=r"^(holds a secret|holds no key|is no JSON)"):
-        auth.parse_keys(text)
