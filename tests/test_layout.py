@@ -114,7 +114,7 @@ def test_an_init_file_is_a_docstring_and_nothing_else(path):
 ANATOMY = {
     "processors": {"__init__.py", "__main__.py", "config.py", "logic.py"},
     "sinks": {"__init__.py", "__main__.py", "config.py", "logic.py", "writer.py"},
-    "ingest/sources": {"__init__.py", "messages.py", "protocol.py", "auth.py"},
+    "ingest/sources": {"__init__.py", "messages.py", "protocol.py", "source.py"},
 }
 
 

@@ -1,0 +1,177 @@
+"""The numbers of one stream's packets → positions on its session's media clock. Pure.
+
+The clock is 0 at the first packet. From there a packet's position follows its timestamp: the signed difference to the
+newest one (RFC 1982 section 3.2), summed over the session and converted from the source's clock to samples at once, so
+that roundings never add up. The newest packet is the one with the highest timestamp so far.
+
+A packet does not belong to this count, and begins a new one, where its timestamp
+- lies more than `TOLERANCE_S` ahead of where the newest packet ends plus the time since that came, or behind it; or
+- goes back although the number does not, or although the number goes back by `MOST_DISORDER` or more.
+The new count begins where the packet's arrival lies on the media clock, but behind all audio so far. The count before
+it is kept beside it: packets that belong there keep their places, so that two senders that alternate restart once.
+
+After a lost connection timestamps may go on, also at something that was sent before. They do not where they lie outside
+the tolerance, or at or before the first one of their count: then they are taken to have begun anew.
+
+A packet before the first one has no place on the clock: its position is -1.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from schemas.symbols import Reason
+
+TOLERANCE_S: Final = 10.0
+"""How far a timestamp may be from where the arrival lets expect it."""
+MOST_DISORDER: Final = 100
+"""A number so far behind is a restart, not disorder (RFC 3550 A.1)."""
+NEVER_WRAPS: Final = 53
+
+
+def serial_step(number: int, reference: int, bits: int) -> int:
+    """Return how far `number` is ahead of `reference`, from -2^(bits-1) up to 2^(bits-1) - 1; 53 bits never wrap."""
+    difference = number - reference
+    if bits == NEVER_WRAPS:
+        return difference
+    half = 1 << (bits - 1)
+    return (difference + half & (half << 1) - 1) - half
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The clocks and widths of a source's numbers."""
+
+    sample_rate_hz: int = 8000
+    clock_hz: int = 8000
+    sequence_bits: int = 32
+    timestamp_bits: int = 32
+
+
+class Gap(NamedTuple):
+    """Missing media before a packet: RECONNECT or RESTART. `estimated`: the length comes from arrival times."""
+
+    reason: Reason
+    start_samples: int
+    duration_samples: int
+    estimated: bool
+
+
+class Placed(NamedTuple):
+    """Where a packet lies. `late`: one with a later position was there before."""
+
+    position_samples: int
+    late: bool
+    gap: Gap | None = None
+
+
+class _Packet(NamedTuple):
+    sequence: int
+    timestamp: int
+    duration_ticks: int
+    arrived_s: float
+
+
+@dataclass(slots=True)
+class _Count:
+    """One run of timestamps: where it begins, its newest packet, and the sum of the steps up to that one."""
+
+    base_samples: int
+    newest: _Packet
+    ticks: int = 0
+
+
+class Placement:
+    """The media clock of one session."""
+
+    def __init__(self, scale: Scale) -> None:
+        self.head_samples = 0
+        """Position behind the last sample."""
+        self._scale = scale
+        self._origin_s = -1.0
+        self._newest_samples = 0
+        self._count: _Count | None = None
+        self._former: _Count | None = None
+        self._interrupted = False
+
+    @property
+    def begun(self) -> bool:
+        """True once there was a packet."""
+        return self._count is not None
+
+    @property
+    def interrupted(self) -> bool:
+        """True from the loss of a connection on that brought packets, until another packet has come."""
+        return self._interrupted
+
+    def interrupt(self) -> None:
+        """Take the loss of the connection: what is missing is known with the next packet."""
+        self._interrupted = self.begun
+
+    def place(self, sequence: int, timestamp: int, duration_samples: int, now_s: float) -> Placed:
+        """Return where a packet lies that came at `now_s`. A negative duration is not known."""
+        scale, duration = self._scale, max(0, duration_samples)
+        packet = _Packet(sequence, timestamp, duration * scale.clock_hz // scale.sample_rate_hz, now_s)
+        gap = None
+        count, ticks = self._find(packet)
+        if count is None:
+            count, ticks = self._begin(packet), 0
+            if self.begun:
+                reason = Reason.RECONNECT if self._interrupted else Reason.RESTART
+                gap = self._gap(reason, count.base_samples, estimated=True)
+            self._former, self._count = self._count, count
+        elif self._interrupted:
+            gap = self._gap(Reason.RECONNECT, self._position(count, ticks), estimated=False)
+        if self._interrupted or ticks > count.ticks:
+            count.newest, count.ticks = packet, ticks
+        if self._interrupted:
+            self._interrupted, self._former = False, None
+        position = self._position(count, ticks)
+        late = position < self._newest_samples
+        self._newest_samples = max(self._newest_samples, position)
+        self.head_samples = max(self.head_samples, position + duration)
+        return Placed(max(position, -1), late, gap)
+
+    def _find(self, packet: _Packet) -> tuple[_Count | None, int]:
+        """Return the count a packet belongs to, made the current one, and its ticks in it."""
+        current, former = self._count, self._former
+        if current is not None:
+            ticks = self._ticks(current, packet)
+            if ticks is not None:
+                return current, ticks
+        if former is not None and not self._interrupted:
+            ticks = self._ticks(former, packet)
+            if ticks is not None:
+                self._count, self._former = former, current
+                return former, ticks
+        return None, 0
+
+    def _ticks(self, count: _Count, packet: _Packet) -> int | None:
+        """Return the ticks of a packet in a count; None where it does not belong there."""
+        scale, newest = self._scale, count.newest
+        step = serial_step(packet.timestamp, newest.timestamp, scale.timestamp_bits)
+        tolerance = TOLERANCE_S * scale.clock_hz
+        passed = max(0.0, packet.arrived_s - newest.arrived_s) * scale.clock_hz
+        if not -tolerance <= step <= tolerance + passed + newest.duration_ticks:
+            return None
+        ticks = count.ticks + step
+        if self._interrupted:
+            return ticks if ticks > 0 else None
+        if step < 0:
+            disorder = min(MOST_DISORDER, 1 << (scale.sequence_bits - 1))
+            if not -disorder < serial_step(packet.sequence, newest.sequence, scale.sequence_bits) < 0:
+                return None
+        return ticks
+
+    def _begin(self, packet: _Packet) -> _Count:
+        """Return a count that begins where a packet's arrival lies on the media clock, behind all audio so far."""
+        if not self.begun:
+            self._origin_s = packet.arrived_s
+        arrived = round((packet.arrived_s - self._origin_s) * self._scale.sample_rate_hz)
+        return _Count(max(self.head_samples, arrived), packet)
+
+    def _position(self, count: _Count, ticks: int) -> int:
+        return count.base_samples + ticks * self._scale.sample_rate_hz // self._scale.clock_hz
+
+    def _gap(self, reason: Reason, stop_samples: int, *, estimated: bool) -> Gap:
+        head = self.head_samples
+        return Gap(reason, head, max(0, stop_samples - head), estimated)

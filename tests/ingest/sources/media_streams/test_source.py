@@ -1,0 +1,68 @@
+from ingest.config import IngestSettings, MediaStreamsSettings
+from ingest.dialling import policy_of
+from ingest.protocol import SendText, SessionOpened
+from ingest.sources.media_streams.source import dials
+from runtime.config import load
+from schemas.symbols import Channels, Codec
+from tests.ingest.sources.media_streams.words import not_available, packet
+
+
+def settings(**environ: str) -> IngestSettings:
+    secrets = {"INGEST_OAUTH_CLIENT_ID": "id", "INGEST_OAUTH_CLIENT_SECRET": "secret"}
+    own = {f"INGEST_MEDIA_STREAMS_{name}": value for name, value in environ.items()}
+    return load(IngestSettings, "INGEST_", {**secrets, **own}, None)
+
+
+def test_without_interactions_the_source_is_off():
+    assert dials(settings()) == []
+
+
+def test_interactions_share_connections_up_to_the_limit():
+    ids = [f"i-{number}" for number in range(5)]
+    found = dials(settings(INTERACTIONS=",".join(ids), INTERACTIONS_PER_SOCKET="2"))
+    assert [dial.connection for dial in found] == ["1 of 3", "2 of 3", "3 of 3"]
+    followed = []
+    for dial in found:
+        effects = dial.new_protocol().connected(0.0)
+        followed.append([effect.key for effect in effects if isinstance(effect, SessionOpened)])
+    assert followed == [["i-0", "i-1"], ["i-2", "i-3"], ["i-4"]]
+
+
+def test_fifty_share_a_connection_and_the_next_one_gets_another():
+    assert len(dials(settings(INTERACTIONS=",".join(map(str, range(50)))))) == 1
+    assert len(dials(settings(INTERACTIONS=",".join(map(str, range(51)))))) == 2
+
+
+def test_a_connection_is_kept_as_the_settings_say():
+    (dial,) = dials(settings(INTERACTIONS="i", REST_S="7"))
+    assert dial.source_name == "media-streams"
+    assert dial.url == "wss://media.us-east-1.mypurecloud.com/api/v2/media/streams"
+    assert dial.policy == policy_of(MediaStreamsSettings())
+    assert (dial.policy.attempts, dial.policy.first_delay_s, dial.policy.ping_interval_s) == (5, 1, 30)
+    assert dial.rest_s == 7
+
+
+def test_the_settings_say_what_is_asked_for_and_how_it_is_read():
+    found = settings(
+        INTERACTIONS="i", CODEC_PREFERENCES="pcma,opus", CHANNELS="external", SAMPLE_RATE_HZ="16000", CLOCK_HZ="48000"
+    )
+    machine = dials(found)[0].new_protocol()
+    opened, subscribed = machine.connected(0.0)
+    assert isinstance(opened, SessionOpened)
+    assert (opened.codec, opened.channels, opened.sample_rate_hz) == (Codec.PCMA, Channels.EXTERNAL, 16_000)
+    assert isinstance(subscribed, SendText)
+    assert '"codecPreferences":["pcma","opus"]' in subscribed.text
+    machine.receive_text(packet(0, "i"), 0.0)
+    (audio,) = machine.receive_text(packet(3, "i"), 0.06)
+    assert audio.position_samples == 160
+
+
+def test_another_life_does_not_follow_what_the_platform_ended():
+    (dial,) = dials(settings(INTERACTIONS="i,j"))
+    first = dial.new_protocol()
+    first.connected(0.0)
+    first.receive_text(not_available("i"), 1.0)
+    first.gave_up(2.0)
+    second = dial.new_protocol()
+    opened = [effect.key for effect in second.connected(60.0) if isinstance(effect, SessionOpened)]
+    assert opened == ["j"]
