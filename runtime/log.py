@@ -75,6 +75,9 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "media_bytes": "bytes of media received",
         "position_samples": "position on the media clock",
         "drift_samples": "stated position minus ours",
+        # cognigy
+        "turn": "id of a bot turn",
+        "outcome": "how a turn ended",
         # sinks
         "entries": "number of entries written",
         "location": "object key of a recording or log part, without personal data",

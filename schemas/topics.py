@@ -105,6 +105,7 @@ GROUPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "silence": ("calls.audio", "changelog"),
         "loss": ("calls.audio", "changelog"),
         "transcription": ("calls.events", ""),
+        "cognigy": ("calls.utterances", "turns"),
         "recording_sync": ("calls.audio", ""),
         "audit_log": ("calls.events", ""),
     }

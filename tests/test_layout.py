@@ -39,6 +39,7 @@ TESTED_WITH = {
     "callstream/embedded_lock.py": "tests/callstream/test_embedded_kafka.py",
     "callstream/embedded_ready.py": "tests/callstream/test_embedded_kafka.py",
     "callstream/topics_command.py": "tests/integration/test_topics_command.py",
+    "processors/cognigy/rules.py": "tests/processors/cognigy/test_config.py",
     "runtime/asking.py": "tests/runtime/test_worker.py",
     "runtime/forwarder.py": "tests/integration/test_forwarder.py",
     "runtime/forwarder_commits.py": "tests/integration/test_forwarder.py",

@@ -20,7 +20,10 @@ MODULES = sorted(
     for top in ("ingest", "processors", "sinks")
     for path in (ROOT / top).rglob("__main__.py")
 )
-NEEDED = {"sinks.audit_log": {"AUDIT_LOG_ALLOW_DEVELOPMENT_KEY": "true"}}
+NEEDED = {
+    "processors.cognigy": {"COGNIGY_ENDPOINT_URL": "http://127.0.0.1:1", "COGNIGY_URL_TOKEN": "0123456789abcdef"},
+    "sinks.audit_log": {"AUDIT_LOG_ALLOW_DEVELOPMENT_KEY": "true"},
+}
 """What a component cannot start without; everything else has a default."""
 DEADLINE_S = 30
 NOBODY = f"127.0.0.1:{free_port()}"

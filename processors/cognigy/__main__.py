@@ -1,0 +1,39 @@
+"""The cognigy service: `python -m processors.cognigy`."""
+
+import os
+import socket
+
+from processors.cognigy.client import RestClient
+from processors.cognigy.config import CognigySettings, endpoint, rules
+from processors.cognigy.forward import CognigyForward
+from processors.cognigy.pace import Pace
+from runtime.forwarder import run_forwarder
+from runtime.http import HttpClient
+from runtime.service import Service, main
+from schemas.records import Utterance
+from schemas.topics import UTTERANCES
+
+_MARGIN_S = 3.0
+
+
+async def start(service: Service[CognigySettings], topic: str = UTTERANCES.name) -> None:
+    """Carry a topic's inputs to the bot until the service stops."""
+    settings, clock = service.settings, service.clock
+    url, token = endpoint(settings)
+    if url.startswith("http://"):
+        service.log.warning("the bot is reached without TLS: whoever is on the way reads the token")
+    timeout_s, connections = settings.read_timeout_s, settings.forwarder.max_in_flight
+    async with HttpClient(
+        "cognigy", timeout_s=timeout_s, connections=connections, clock=clock, any_status=True
+    ) as http:
+        # the whole may take longer than each part, so that a connection that is not made counts as unsent
+        client = RestClient(http, url, token, timeout_s=timeout_s + _MARGIN_S, clock=clock)
+        pace = Pace(settings.rate_per_s, settings.burst)
+        worker = f"{socket.gethostname()}/{os.getpid()}"
+        forward = CognigyForward(client, rules(settings), pace, clock, service.log, worker=worker)
+        forward.input_topic = topic
+        await run_forwarder(service, forward, record_type=Utterance)
+
+
+if __name__ == "__main__":
+    main("cognigy", CognigySettings, start)

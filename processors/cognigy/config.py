@@ -1,0 +1,81 @@
+"""The settings of the cognigy processor. Environment names start with `COGNIGY_`."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from processors.cognigy.rules import Rules
+from runtime.config import settings_hash
+from runtime.errors import ConfigError
+from runtime.tuning import ForwardingSettings
+from schemas.symbols import Channel
+
+_USUAL = Rules()
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")
+
+
+class CognigySettings(ForwardingSettings):
+    """Where the bot is, what it is told, how fast and for how long."""
+
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = Field(
+        None,
+        description="Address of the REST endpoint without its token; `/test` behind the host: turns are not billed.",
+    )
+    url_token: SecretStr | None = Field(None, description="The endpoint's URL token: who knows it can use the bot.")
+    channels: tuple[Channel, ...] = Field(
+        _USUAL.channels, min_length=1, description="Channels whose texts are inputs of the bot."
+    )
+    on_ambiguous: Literal["skip_and_flag", "resend"] = Field(
+        _USUAL.on_ambiguous, description="What to do with an input that a crashed process may have sent."
+    )
+    max_input_age_s: float = Field(
+        _USUAL.max_input_age_s, gt=0, le=3600, description="An input older than this is not sent any more."
+    )
+    late_after_s: float = Field(
+        _USUAL.late_after_s, gt=0, le=3600, description="An answer so long after the end of the utterance is late."
+    )
+    slow_after_s: float = Field(
+        _USUAL.slow_after_s, gt=0, le=3600, description="A turn whose answer takes longer than this is slow."
+    )
+    attempts: int = Field(
+        _USUAL.attempts, ge=1, le=3, description="Requests for one input, while they provably do not reach the bot."
+    )
+    longest_request_bytes: int = Field(
+        _USUAL.longest_request_bytes, ge=1_000, le=2 * 10**6, description="A larger input is refused, not sent."
+    )
+    longest_answer_bytes: int = Field(
+        _USUAL.longest_answer_bytes, ge=1_000, le=256 * 2**10, description="A larger answer is not read."
+    )
+    intent_path: str = Field(
+        _USUAL.intent_path, description="Where the Flow puts the intent's name in `data`: names joined by dots."
+    )
+    intent_score_path: str = Field(_USUAL.intent_score_path, description="Where it puts the intent's score, 0 to 1.")
+    rate_per_s: float = Field(
+        3, gt=0, le=10_000, description="Requests a second of this process; the limit of an address ÷ processes."
+    )
+    burst: int = Field(50, ge=1, le=10_000, description="Requests that may leave at once after a quiet time.")
+    read_timeout_s: float = Field(20, gt=0, le=120, description="How long an answer may take; then nobody knows.")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Return what is missing, and a token that is none."""
+        if self.endpoint_url is None:
+            yield "endpoint_url", "is needed: the address of the bot's REST endpoint"
+        if self.url_token is None:
+            yield "url_token", "is needed: the part of the endpoint's address behind the last slash"
+        elif not _TOKEN.fullmatch(self.url_token.get_secret_value()):
+            yield "url_token", "must be at least 16 of the characters A-Z, a-z, 0-9, dot, hyphen, underscore and tilde"
+
+
+def endpoint(settings: CognigySettings) -> tuple[str, SecretStr]:
+    """Return address and token. Raises `ConfigError` where one is missing."""
+    if settings.endpoint_url is None or settings.url_token is None:
+        raise ConfigError(["COGNIGY_ENDPOINT_URL and COGNIGY_URL_TOKEN are needed"])
+    return settings.endpoint_url, settings.url_token
+
+
+def rules(settings: CognigySettings) -> Rules:
+    """Return what shapes the turns, with its digest."""
+    values = {name: getattr(settings, name) for name in Rules.names()}
+    return Rules(**values, settings_hash=settings_hash(settings, Rules.names()))

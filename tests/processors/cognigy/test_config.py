@@ -1,0 +1,72 @@
+import pytest
+
+from processors.cognigy.config import CognigySettings, endpoint, rules
+from processors.cognigy.rules import Rules
+from runtime.config import load
+from runtime.errors import ConfigError
+from schemas.symbols import Channel
+
+TOKEN = "0123456789abcdef" * 4
+GIVEN = {"COGNIGY_ENDPOINT_URL": "https://endpoint.example", "COGNIGY_URL_TOKEN": TOKEN}
+
+
+def loaded(**environ: str) -> CognigySettings:
+    return load(CognigySettings, "COGNIGY_", {**GIVEN, **environ}, None)
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_pure_modules():
+    made = rules(loaded())
+    assert {name: getattr(made, name) for name in Rules.names()} == {
+        name: getattr(Rules(), name) for name in Rules.names()
+    }
+
+
+def test_the_digest_names_what_shapes_the_outputs_and_nothing_else():
+    def digest(**environ: str) -> str:
+        return rules(loaded(**environ)).settings_hash
+
+    assert digest() == digest(COGNIGY_RATE_PER_S="8", COGNIGY_URL_TOKEN="x" * 20)
+    assert digest() != digest(COGNIGY_LATE_AFTER_S="4")
+    assert len(digest()) == 16
+
+
+def test_channels_are_a_list():
+    assert rules(loaded(COGNIGY_CHANNELS="EXTERNAL,MIXED")).channels == (Channel.EXTERNAL, Channel.MIXED)
+
+
+def test_without_address_and_token_it_does_not_start():
+    with pytest.raises(ConfigError) as error:
+        load(CognigySettings, "COGNIGY_", {}, None)
+    assert "COGNIGY_ENDPOINT_URL: is needed" in str(error.value)
+    assert "COGNIGY_URL_TOKEN: is needed" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("COGNIGY_ENDPOINT_URL", "ftp://endpoint.example"),
+        ("COGNIGY_ENDPOINT_URL", "https://endpoint.example/?a=b"),
+        ("COGNIGY_ENDPOINT_URL", "https://user@endpoint.example"),
+        ("COGNIGY_URL_TOKEN", "short"),
+        ("COGNIGY_URL_TOKEN", "0123456789abcdef/../x"),
+        ("COGNIGY_ATTEMPTS", "4"),
+        ("COGNIGY_CHANNELS", "LEFT"),
+        ("COGNIGY_ON_AMBIGUOUS", "hope"),
+    ],
+)
+def test_a_mistake_is_named_and_its_value_is_not(name, value):
+    with pytest.raises(ConfigError) as error:
+        loaded(**{name: value})
+    assert f"{name}: " in str(error.value)
+    assert value not in str(error.value)
+
+
+def test_address_and_token_are_handed_out_together(tmp_path):
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    given = {"COGNIGY_ENDPOINT_URL": GIVEN["COGNIGY_ENDPOINT_URL"], "COGNIGY_URL_TOKEN_FILE": str(tmp_path / "token")}
+    settings = load(CognigySettings, "COGNIGY_", given, None)
+    url, token = endpoint(settings)
+    assert (url, token.get_secret_value()) == ("https://endpoint.example", TOKEN)
+    assert TOKEN not in repr(settings)
+    with pytest.raises(ConfigError, match="needed"):
+        endpoint(settings.model_copy(update={"url_token": None}))
