@@ -107,9 +107,11 @@ class Dialer:
             if self._token is not None:
                 outcome = "token"
                 token = await self._token.get()
-            outcome = "error"
             socket = await self._open(token)
             outcome = "open"
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
         except Unavailable as error:
             self._next = self._failed(error.retry_after_s)
         except InvalidStatus as error:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+from runtime.connection import Connection, Socket
 from runtime.errors import UsageError
 from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
@@ -129,6 +131,17 @@ async def test_a_close_in_the_same_breath_as_the_handshake_is_noticed():
         assert ended(connection.lost) == (1000, "", ClosedBy.REMOTE)
 
 
+async def test_a_connection_that_was_over_before_anybody_took_it_is_noticed():
+    ended_ones = []
+    async with serve(stay, "127.0.0.1", 0) as server:
+        socket = await connect(url_of(server), create_connection=Socket, proxy=None)
+        socket.transport.abort()
+        await socket.wait_closed()
+        connection = Connection(socket, replace(QUICK, inactivity_s=60), ended_ones.append)
+    assert ended_ones == [connection]
+    assert ended(connection.lost) == (1006, "", ClosedBy.NETWORK)
+
+
 @pytest.mark.parametrize("waiting", [True, False])
 async def test_a_cut_connection_is_1006_by_the_network(waiting):
     async def talk(peer):
@@ -249,24 +262,33 @@ async def test_pings_and_pongs_are_no_activity():
 
 
 async def test_messages_are_activity_and_so_is_one_that_waits_to_be_received():
+    quiet = asyncio.Event()
+
     async def talk(peer):
+        await quiet.wait()
         await peer.send("one")
         await peer.wait_closed()
 
+    def look():
+        """Look at the time, and return whether the connection is left alone."""
+        connection._look()
+        return not connection._socket.transport.is_closing()
+
     async with talking(talk, replace(QUICK, inactivity_s=60)) as connection:
-        await until(lambda: connection.messages)
-        connection._socket.active_s -= 100
-        connection._look()
-        assert connection.lost is None
-        await connection.receive()
-        connection._look()
         connection._socket.active_s -= 59
-        connection._look()
-        assert connection.lost is None
-        connection._socket.active_s -= 1
-        connection._look()
+        assert look()
+        before_s = connection._socket.active_s
+        quiet.set()
+        await until(lambda: connection.messages)
+        assert connection._socket.active_s > before_s + 59
+        connection._socket.active_s -= 100
+        assert look()
+        await connection.receive()
+        assert look()
+        connection._socket.active_s -= 60
+        assert not look()
         await until(lambda: connection.lost)
-        assert connection.lost.closed_by is ClosedBy.TIMEOUT
+        assert ended(connection.lost) == (1006, "", ClosedBy.TIMEOUT)
 
 
 @pytest.mark.parametrize("waiting", [True, False])
