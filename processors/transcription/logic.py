@@ -69,7 +69,7 @@ class Partition:
             said = _said(event)
             if isinstance(said, Noticed):
                 remarks.append(said)
-            elif said is not None and (utterances := tuple(writer.of_event(session, event, said))):
+            if utterances := tuple(writer.of_event(session, event, said)):
                 jobs.append(_job(session, utterances))
         return Planned(jobs, tuple(remarks))
 
@@ -132,10 +132,10 @@ class _Writer:
 
     def closed_idle(self, session: Session) -> Work:
         """Return the end of a session without records."""
-        return (*self._opened(session, -1), self._closed(session, Reason.IDLE, -1))
+        return (self._closed(session, Reason.IDLE, -1),)
 
-    def of_event(self, session: Session, event: CallEvent, said: UtteranceKind) -> Iterator[Utterance]:
-        """Return the utterances of an event, the session's OPENED first where it was not given yet."""
+    def of_event(self, session: Session, event: CallEvent, said: UtteranceKind | Noticed | None) -> Iterator[Utterance]:
+        """Return the utterances of an event, before all others the OPENED of a session seen for the first time."""
         yield from self._opened(session, event.occurred_at_us)
         if said is UtteranceKind.TEXT:
             yield self._text(session, event)
