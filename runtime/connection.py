@@ -137,7 +137,7 @@ class Connection:
 
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Close with this code; returns when the connection is over, after `close_timeout_s` at the latest."""
-        self._closing = self._closing or self._lost is None
+        self._closing = True
         try:
             async with asyncio.timeout(self._policy.close_timeout_s):
                 await self._socket.close(code, reason)
@@ -150,6 +150,8 @@ class Connection:
 
     def _look(self) -> None:
         """End the connection when it has been quiet for too long; else look again when that could be."""
+        if self._socket.state is not State.OPEN:
+            return
         limit_s = self._policy.inactivity_s or 0.0
         now_s = self._socket.loop.time()
         unread = self._socket.messages > self._taken
@@ -177,17 +179,14 @@ class Connection:
         error = self._socket.protocol.close_exc
         received, sent = error.rcvd, error.sent
         # the library says 1011 of itself only where a ping was not answered
-        if self._dead or (sent is not None and sent.code == CloseCode.INTERNAL_ERROR and self._is_own(error)):
+        unanswered = sent is not None and sent.code == CloseCode.INTERNAL_ERROR and not error.rcvd_then_sent
+        if self._dead or (unanswered and not self._closing):
             return _ABNORMAL, "", ClosedBy.TIMEOUT
         if received is not None and error.rcvd_then_sent is not False:
             return received.code, received.reason, ClosedBy.REMOTE
         if sent is not None:
             return sent.code, sent.reason, ClosedBy.LOCAL
-        return _ABNORMAL, "", ClosedBy.LOCAL if self._closing else ClosedBy.NETWORK
-
-    def _is_own(self, error: ConnectionClosed) -> bool:
-        """Return whether the library began to close, on its own account."""
-        return not self._closing and not error.rcvd_then_sent
+        return _ABNORMAL, "", ClosedBy.NETWORK
 
     def _loss(self) -> ConnectionLost:
         return self.lost or ConnectionLost(_ABNORMAL, "", ClosedBy.NETWORK)

@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from runtime.connection import Connection, Socket
 from runtime.errors import UsageError
@@ -170,16 +171,17 @@ async def test_a_connection_that_ends_without_a_close_frame_is_1006():
     assert ended(error.value) == (1006, "", ClosedBy.NETWORK)
 
 
-async def test_our_own_close_is_told_apart():
+@pytest.mark.parametrize("code", [1000, 1001, 1011])
+async def test_our_own_close_is_told_apart(code):
     async with talking(stay) as connection:
-        await connection.close(1001, "done")
-        assert ended(connection.lost) == (1001, "done", ClosedBy.LOCAL)
+        await connection.close(code, "done")
+        assert ended(connection.lost) == (code, "done", ClosedBy.LOCAL)
         for use in (connection.receive(), connection.send("late")):
             with pytest.raises(ConnectionLost) as error:
                 await use
-            assert ended(error.value) == (1001, "done", ClosedBy.LOCAL)
-        await connection.close(1011)
-        assert connection.lost.code == 1001
+            assert ended(error.value) == (code, "done", ClosedBy.LOCAL)
+        await connection.close(4000)
+        assert connection.lost.code == code
 
 
 async def test_a_close_wakes_the_one_who_waits_for_a_message():
@@ -247,6 +249,25 @@ async def test_silence_for_too_long_ends_it_with_or_without_somebody_waiting(wai
             assert ended(await _lost(connection)) == (1006, "", ClosedBy.TIMEOUT)
         await until(lambda: connection.lost)
         assert ended(connection.lost) == (1006, "", ClosedBy.TIMEOUT)
+
+
+async def test_silence_of_a_peer_that_has_closed_is_not_held_against_it():
+    async def talk(reader, writer):
+        await accept(reader, writer)
+        writer.write(CLOSE_1000)
+
+    async with raw(talk, replace(QUICK, inactivity_s=60, close_timeout_s=SOON_S)) as connection:
+        await until(lambda: connection._socket.state is not State.OPEN)
+        connection._socket.active_s -= 100
+        connection._look()
+        assert ended(await _lost(connection)) == (1000, "", ClosedBy.REMOTE)
+
+
+async def test_no_timer_outlives_a_connection():
+    async with talking(lambda peer: peer.close(), replace(QUICK, inactivity_s=60)) as connection:
+        await until(lambda: connection.lost)
+        assert connection._watch.cancelled()
+        assert connection._socket._linger.cancelled()
 
 
 async def test_pings_and_pongs_are_no_activity():
