@@ -1,23 +1,30 @@
-"""The ingest service: sources that call us, one outlet to Kafka, TICKs."""
+"""The ingest service: sources that call us, sources we call, one outlet to Kafka, TICKs."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 
 from ingest.config import IngestSettings
-from ingest.identity import Lineage
+from ingest.dialling import Dialling, fill
 from ingest.outlet import Connection, Outlet, OutletLimits
+from ingest.pausing import PauseRules
 from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
-from ingest.table import ACCEPTING
+from ingest.table import ACCEPTING, DIALLED
 from runtime.errors import Unavailable
+from runtime.http import HttpClient
 from runtime.kafka import partition_counts, start_producer
 from runtime.metrics import INGEST_UNACKNOWLEDGED_SECONDS
+from runtime.oauth import TokenSource
 from runtime.service import Service, main
 from schemas import topics
 
 NAME = "ingest"
 _TOPICS = (topics.AUDIO.name, topics.EVENTS.name)
+_TOKEN_S = 10.0
+"""How long a request for a token may take."""
 _MARGIN_S = 1.0
 """Kept back from the drain budget for the end itself."""
 
@@ -56,47 +63,71 @@ def make_outlet(service: Service[IngestSettings]) -> Outlet:
 
 
 async def beat(
-    service: Service[IngestSettings], outlet: Outlet, encoding: Encoding, servers: list[IngestServer]
+    service: Service[IngestSettings], surroundings: Surroundings, carriers: Iterable[IngestServer | Dialling]
 ) -> None:
     """Write TICKs, and ALIVE for quiet sessions, until cancelled."""
+    outlet = surroundings.outlet
     while True:
         await asyncio.sleep(service.settings.tick_interval_s)
-        outlet.tick(partial(encoding.tick, wall_s=service.clock.wall_s()))
-        for server in servers:
-            server.keep_alive()
+        outlet.tick(partial(surroundings.encoding.tick, wall_s=service.clock.wall_s()))
+        for carrier in carriers:
+            carrier.keep_alive()
         INGEST_UNACKNOWLEDGED_SECONDS.set(outlet.oldest_age_s())
 
 
+@asynccontextmanager
+async def token_source(service: Service[IngestSettings]) -> AsyncIterator[TokenSource | None]:
+    """Yield where the tokens of all connections we open come from; None without credentials."""
+    own = service.settings.oauth
+    if own.client_id is None or own.client_secret is None:
+        yield None
+        return
+    async with HttpClient("oauth", timeout_s=_TOKEN_S, connections=1, clock=service.clock) as http:
+        url = fill(own.token_url, service.settings)
+        names = ("INGEST_OAUTH_CLIENT_ID", "INGEST_OAUTH_CLIENT_SECRET")
+        yield TokenSource(http, url, own.client_id, own.client_secret, service.clock, settings=names)
+
+
 async def start(service: Service[IngestSettings]) -> None:
-    """Accept calls until told to stop, then drain."""
+    """Accept calls and dial until told to stop, then drain."""
     settings = service.settings
-    encoding, lineage = Encoding(service.store), Lineage()
     outlet = make_outlet(service)
-    servers = []
-    for make in ACCEPTING.values():
-        listening = make(settings)
-        surroundings = Surroundings(outlet, service.clock, service.log, listening.source.name)
-        servers.append(IngestServer(listening, surroundings, encoding, lineage))
-    async with asyncio.TaskGroup() as tasks:
+    rules = PauseRules(settings.publish_when_pause_unknown, settings.resume_guard_s)
+    surroundings = Surroundings(outlet, service.clock, service.log, Encoding(service.store), rules=rules)
+    servers = [IngestServer(make(settings), surroundings) for make in ACCEPTING.values()]
+    async with token_source(service) as token, asyncio.TaskGroup() as tasks:
+        dialling = Dialling([dial for dials in DIALLED.values() for dial in dials(settings)], surroundings, token)
         tasks.create_task(outlet.run())
-        beating = tasks.create_task(beat(service, outlet, encoding, servers))
+        beating = tasks.create_task(beat(service, surroundings, (*servers, dialling)))
         for server in servers:
             await server.start()
             service.log.info("listening", endpoint=f"port {server.port}")
+        dialled = tasks.create_task(dialling.run())
         service.health.ready("sources", True)
         if settings.audiohook.keys_file is None:
             service.log.warning("no API keys are configured, so nobody may connect", source="audiohook")
         await service.stopping.wait()
         stopped_s = service.clock.monotonic_s()
-        for server in servers:
-            server.stop_accepting()
-        for server in servers:
-            await server.drain(settings.drain_sessions_s, settings.audiohook.close_deadline_s)
+        await drain(settings, servers, dialling, dialled)
         beating.cancel()
         spent_s = service.clock.monotonic_s() - stopped_s
         outlet.close(settings.service.drain_budget_s - spent_s - _MARGIN_S)
     if outlet.unacknowledged:
         service.log.error("records could not be written before the end", count=outlet.unacknowledged)
+
+
+async def drain(
+    settings: IngestSettings, servers: list[IngestServer], dialling: Dialling, dialled: "asyncio.Task[None]"
+) -> None:
+    """End all sessions. Those we dialled go on for as long as calls that called us may."""
+    for server in servers:
+        server.stop_accepting()
+    for server in servers:
+        await server.let_end(settings.drain_sessions_s)
+    dialling.drain()
+    for server in servers:
+        await server.drain(settings.audiohook.close_deadline_s)
+    await asyncio.wait({dialled})
 
 
 if __name__ == "__main__":

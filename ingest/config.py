@@ -238,8 +238,9 @@ class IngestSettings(Settings):
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Return the times that do not fit together, and what is missing to dial."""
-        closing_s = (self.media_streams.close_timeout_s, self.appfoundry.close_timeout_s)
-        needed_s = self.drain_sessions_s + max(self.audiohook.close_deadline_s, *closing_s) + 2
+        # what we dialled is asked to close, then made to
+        dialled_s = 2 * max(self.media_streams.close_timeout_s, self.appfoundry.close_timeout_s)
+        needed_s = self.drain_sessions_s + max(self.audiohook.close_deadline_s, dialled_s) + 2
         if needed_s > self.service.drain_budget_s:
             yield "drain_sessions_s", "leaves no time within the drain budget to close sessions and write the rest"
         if self.oauth.client_id is None and (self.media_streams.interactions or self.appfoundry.sockets):

@@ -31,3 +31,7 @@ class Lineage:
     def find(self, key: str | None) -> str | None:
         """Return the session id of a key; the key itself where it is of another process."""
         return None if key is None else self._ids.get(key, key)
+
+    def earlier(self, key: str) -> str | None:
+        """Return the id of the last session of a key, None where it had none in this process."""
+        return self._ids.get(key)

@@ -167,7 +167,7 @@ class Gate:
         if isinstance(fact, EventReceived):
             return self._event(guarded, fact, now_s)
         if isinstance(fact, SessionClosed):
-            return [self._close(guarded, fact)]
+            return [self._close(guarded, fact, now_s)]
         if isinstance(fact, Mark) and fact.position_samples >= 0:
             guarded.head = max(guarded.head, fact.position_samples + max(0, fact.duration_samples))
         return [fact]
@@ -235,11 +235,10 @@ class Gate:
     def _event(self, guarded: _Guarded, fact: EventReceived, now_s: float) -> list[Fact | Observed]:
         if not self._silent(guarded.conversation, now_s):
             return [fact]
-        if fact.event.kind is CallEventKind.PLATFORM_ERROR:
-            return [replace(fact, event=_bare(fact.event))]
         if _holds_content(fact.event):
             return [Observed(Observation.EVENT_WHILE_PAUSED, key=fact.key)]
-        return [fact]
+        # a peer's own words may quote what was said
+        return [replace(fact, event=replace(fact.event, message=None))]
 
     def _silent(self, conversation: str, now_s: float) -> bool:
         """Tell whether texts are withheld now: while audio is, and for a while after."""
@@ -250,8 +249,10 @@ class Gate:
             since_s = max(since_s, self._book.known_since_s(conversation))
         return now_s - since_s < self._rules.resume_guard_s
 
-    def _close(self, guarded: _Guarded, fact: SessionClosed) -> SessionClosed:
+    def _close(self, guarded: _Guarded, fact: SessionClosed, now_s: float) -> SessionClosed:
         del self._guarded[fact.key]
+        if self._silent(guarded.conversation, now_s):
+            fact = replace(fact, message=None)
         if guarded.stretch is None:
             return fact
         return replace(fact, position_samples=max(fact.position_samples, guarded.stretch.stop))
@@ -262,11 +263,6 @@ def _resumed(key: str, stretch: _Stretch, end: int) -> Mark:
 
 
 def _holds_content(event: CallEvent) -> bool:
-    """Tell whether an event says what was said or pressed, or that something was."""
+    """Tell whether an event says what was said or pressed, or that something was. An error's data may quote it."""
     spoken = event.kind in (CallEventKind.TRANSCRIPT, CallEventKind.INTENT, CallEventKind.DTMF)
     return spoken or any(part is not None for part in (event.digit, event.text, event.intent, event.data_json))
-
-
-def _bare(event: CallEvent) -> CallEvent:
-    """Return a platform's error without its words: they may quote what was said."""
-    return replace(event, message=None, digit=None, text=None, intent=None, data_json=None)

@@ -45,7 +45,8 @@ class CloseConnection:
 class SessionOpened:
     """A session begins. Its media description holds until the next one for the same key; a second one is ignored.
 
-    Where `info.continued_from` is the key of an earlier session of this process, it is replaced by that session's id.
+    Where `info.continued_from` is the key of an earlier session of this process, it is replaced by that session's id;
+    where it is None, a key that had a session before goes on from that one.
     `states_pauses`: the source itself says when a pause begins and ends. Where it does not, what the other sessions of
     the conversation say decides whether audio, digits and texts may be published.
     """
@@ -207,7 +208,10 @@ class DialledProtocol(SourceProtocol, Protocol):
     """The machine of a source we call. It lives on over reconnects, and its sessions with it."""
 
     def gave_up(self, now_s: float) -> list[Effect]:
-        """No connection could be had within the budget of attempts: the sessions end, reason BUDGET_SPENT."""
+        """No connection could be had within the budget of attempts: the sessions end, reason BUDGET_SPENT.
+
+        After a rest it is tried again; a connection that is had then opens new sessions of the same keys.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,9 @@ class Sequencer:
     def _open(self, fact: SessionOpened, at: Moment) -> list[Outgoing]:
         if fact.key in self._sessions:
             return []
-        info = replace(fact.info, continued_from=self._lineage.find(fact.info.continued_from))
+        # a key that comes back is a return: the source need not say so
+        before = self._lineage.find(fact.info.continued_from) or self._lineage.earlier(fact.key)
+        info = replace(fact.info, continued_from=before)
         session = _Session(
             id=self._new_id(),
             key=info.conversation_id.encode(),

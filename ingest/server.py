@@ -7,18 +7,14 @@ takes no connection's place meanwhile. 404 is for paths of no source, 503 for a 
 import asyncio
 import http
 import logging
-import secrets
 import ssl
 from contextlib import suppress
-from uuid import UUID
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from ingest.identity import Lineage, uuid7
 from ingest.protocol import Admitted
-from ingest.sequencer import Encoding, Sequencer
 from ingest.session import Session, Surroundings
 from ingest.table import Listening
 from runtime.errors import ConfigError
@@ -82,12 +78,10 @@ def _lost(error: ConnectionClosed) -> ConnectionLost:
 class IngestServer:
     """The server of one source. `start`, then `drain`; `port` is the real one once started."""
 
-    def __init__(self, listening: Listening, surroundings: Surroundings, encoding: Encoding, lineage: Lineage) -> None:
+    def __init__(self, listening: Listening, surroundings: Surroundings) -> None:
         self._listening = listening
         self._source = listening.source
         self._surroundings = surroundings
-        self._encoding = encoding
-        self._lineage = lineage
         self._server: Server | None = None
         self._port = listening.port
         self._sessions: dict[Session, ServerConnection] = {}
@@ -142,12 +136,17 @@ class IngestServer:
         if self._server is not None:
             self._server.close(close_connections=False)
 
-    async def drain(self, sessions_s: float, close_s: float) -> None:
-        """Let sessions go on for a while, end the rest the protocol's way, then the connections."""
-        await self._wait(sessions_s)
+    async def let_end(self, seconds: float) -> None:
+        """Wait until no session is left, but no longer than that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nobody_left.wait()
+
+    async def drain(self, close_s: float) -> None:
+        """End the sessions that are left the protocol's way, then the connections."""
         for session in tuple(self._sessions):
             session.drain()
-        await self._wait(close_s)
+        await self.let_end(close_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_S), asyncio.TaskGroup() as closing:
                 for connection in tuple(self._sessions.values()):
@@ -156,11 +155,6 @@ class IngestServer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
                     await self._server.wait_closed()
-
-    async def _wait(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._nobody_left.wait()
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Return the refusal of a request, or None where it may become a session."""
@@ -205,21 +199,17 @@ class IngestServer:
         if admitted is None or len(self._sessions) >= self._listening.max_connections:
             await connection.close(_TRY_AGAIN)
             return
-        sequencer = Sequencer(self._encoding, self._new_id, self._lineage)
-        session = Session(WebSocketTransport(connection), admitted.protocol, sequencer, self._surroundings)
+        session = Session(self._source.name, admitted.protocol, self._surroundings)
         self._sessions[session] = connection
         self._nobody_left.clear()
         self._open.set(len(self._sessions))
         try:
-            await session.run()
+            await session.run(WebSocketTransport(connection))
         finally:
             del self._sessions[session]
             self._open.set(len(self._sessions))
             if not self._sessions:
                 self._nobody_left.set()
-
-    def _new_id(self) -> UUID:
-        return uuid7(self._surroundings.clock.wall_s(), secrets.token_bytes(10))
 
 
 def _tls(listening: Listening) -> ssl.SSLContext | None:

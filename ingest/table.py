@@ -6,8 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ingest.config import IngestSettings
+from ingest.dialling import Dial
 from ingest.protocol import AcceptingSource
+from ingest.sources.appfoundry import source as appfoundry
 from ingest.sources.audiohook.source import AudioHookSource
+from ingest.sources.media_streams import source as media_streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +33,8 @@ def _audiohook(settings: IngestSettings) -> Listening:
 
 ACCEPTING: Mapping[str, Callable[[IngestSettings], Listening]] = MappingProxyType({"audiohook": _audiohook})
 """Sources that call us."""
+
+DIALLED: Mapping[str, Callable[[IngestSettings], list[Dial]]] = MappingProxyType(
+    {media_streams.NAME: media_streams.dials, appfoundry.NAME: appfoundry.dials}
+)
+"""Sources we call: the connections that the settings want."""

@@ -65,6 +65,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "session": "our session id",
         "source": "source name",
         "close_code": "WebSocket close code",
+        "connection": "which connection of a source we call",
         "sessions": "number of sessions",
         "frames_sent": "number of frames",
         "conversation": "conversation id",

@@ -106,8 +106,8 @@ FORWARD_UNAVAILABLE = Counter("callstream_forwarder_unavailable_total", "Times K
 # ingest
 
 INGEST_CONNECTIONS = Gauge("callstream_ingest_connections_open", "Connections open now.", ["source"])
-INGEST_MISSING = Gauge(
-    "callstream_ingest_connections_missing", "Connections we are to dial that are not open now.", ["source"]
+INGEST_OWNED = Gauge(
+    "callstream_ingest_connections_owned", "Connections we are to dial and keep open, open now or not.", ["source"]
 )
 INGEST_SESSIONS = Gauge("callstream_ingest_sessions_open", "Sessions open now.", ["source"])
 INGEST_FRAMES = Counter("callstream_ingest_frames_total", "Media messages received.", ["source"])

@@ -298,6 +298,8 @@ def test_an_error_of_the_platform_loses_its_words_and_facts_of_ours_stay():
     reconnect = event(CallEventKind.RECONNECT, code=1006, attempt=2)
     assert call.hear(error, reconnect) == [event(CallEventKind.PLATFORM_ERROR, code=7), reconnect]
     assert call.resume().wait(2).hear(error) == [error]
+    closed = SessionClosed("s", Reason.END, 5, message="heard 4111")
+    assert call.pause().hear(closed) == [SessionClosed("s", Reason.END, 5)]
 
 
 # before a sequencer

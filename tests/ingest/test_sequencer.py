@@ -203,6 +203,13 @@ def test_a_later_session_names_the_id_of_the_one_it_goes_on_from():
     assert written.take(later).events[-1].session_info.continued_from == first
 
 
+def test_a_key_that_comes_back_goes_on_from_its_session_before():
+    written = Written().take(OPENED, SessionClosed("k", Reason.BUDGET_SPENT), OPENED)
+    before, _, after = written.events
+    assert after.session_info.continued_from == before.session_id != after.session_id
+    assert before.session_info.continued_from is None
+
+
 def test_a_second_opening_of_a_live_session_is_ignored():
     assert len(Written().take(OPENED, OPENED).records) == 2
 

@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ingest import server as module
 from ingest.config import AudioHookSettings, IngestSettings
-from ingest.identity import Lineage
 from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
@@ -45,14 +44,14 @@ def keys(tmp_path):
 async def serving(outlet: FakeOutlet, keys, **settings):
     own = AudioHookSettings(port=0, keys_file=keys, close_deadline_s=1, **settings)
     listening = ACCEPTING["audiohook"](IngestSettings(audiohook=own))
-    surroundings = Surroundings(outlet, SystemClock(), get_logger("ingest"), "audiohook")
-    server = IngestServer(listening, surroundings, Encoding(STORE), Lineage())
+    surroundings = Surroundings(outlet, SystemClock(), get_logger("ingest"), Encoding(STORE))
+    server = IngestServer(listening, surroundings)
     await server.start()
     try:
         yield server
     finally:
         server.stop_accepting()
-        await server.drain(0, 2)
+        await server.drain(2)
 
 
 def dial(server: IngestServer, path: str = "/audiohook", fields=OPEN, **options):
@@ -170,7 +169,7 @@ async def test_a_drain_ends_the_sessions_by_the_protocol_and_refuses_new_ones(ou
         await said(connection)
         server.stop_accepting()
         async with asyncio.TaskGroup() as tasks:
-            draining = tasks.create_task(server.drain(0, 5))
+            draining = tasks.create_task(server.drain(5))
             assert (await said(connection))["parameters"] == {"reason": "completed"}
             await connection.send(FRAME)
             await connection.send(client.close("PT0.2S", "disconnect"))
@@ -186,7 +185,7 @@ async def test_a_client_that_ignores_the_drain_is_closed_with_1001(outlet, keys)
     async with serving(outlet, keys) as server, dial(server) as connection:
         await connection.send(Client().open())
         await said(connection)
-        await server.drain(0, 3)
+        await server.drain(3)
         with suppress(ConnectionClosed):
             while True:
                 await connection.recv()
@@ -210,9 +209,9 @@ async def test_an_address_that_is_taken_is_a_configuration_error(outlet, keys):
     async with serving(outlet, keys) as server:
         own = AudioHookSettings(port=server.port, keys_file=keys)
         listening = ACCEPTING["audiohook"](IngestSettings(audiohook=own))
-        surroundings = Surroundings(outlet, SystemClock(), get_logger("ingest"), "audiohook")
+        surroundings = Surroundings(outlet, SystemClock(), get_logger("ingest"), Encoding(STORE))
         with pytest.raises(ConfigError) as caught:
-            await IngestServer(listening, surroundings, Encoding(STORE), Lineage()).start()
+            await IngestServer(listening, surroundings).start()
     assert "INGEST_AUDIOHOOK_PORT" in caught.value.mistakes[0]
 
 

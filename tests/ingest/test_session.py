@@ -5,9 +5,8 @@ from prometheus_client import REGISTRY
 
 from audio.frames import decode
 from ingest import session as shell
-from ingest.identity import Lineage, uuid7
 from ingest.protocol import Effect
-from ingest.sequencer import Encoding, Outgoing, Sequencer
+from ingest.sequencer import Encoding, Outgoing
 from ingest.session import Session, Surroundings
 from ingest.sources.audiohook.protocol import AudioHookProtocol, Limits
 from runtime.clock import ManualClock, SystemClock
@@ -74,11 +73,24 @@ class Pipe:
         self.closed.append(code)
 
 
-def session(pipe: Pipe, outlet: FakeOutlet, protocol=None, clock=None) -> Session:
+class Served:
+    """A session and the connection it is to serve."""
+
+    def __init__(self, pipe: Pipe, shell: Session) -> None:
+        self.pipe = pipe
+        self.shell = shell
+
+    async def run(self) -> None:
+        await self.shell.run(self.pipe)
+
+
+def surroundings(outlet: FakeOutlet, clock=None) -> Surroundings:
+    return Surroundings(outlet, clock or SystemClock(), get_logger("ingest"), Encoding(STORE))
+
+
+def session(pipe: Pipe, outlet: FakeOutlet, protocol=None, clock=None) -> Served:
     machine = protocol or AudioHookProtocol(ORGANIZATION, SESSION, CORRELATION, Limits())
-    sequencer = Sequencer(Encoding(STORE), lambda: uuid7(1.7e9, bytes(10)), Lineage())
-    surroundings = Surroundings(outlet, clock or SystemClock(), get_logger("ingest"), "audiohook")
-    return Session(pipe, machine, sequencer, surroundings)
+    return Served(pipe, Session("audiohook", machine, surroundings(outlet, clock)))
 
 
 def metric(name: str, **labels: str) -> float:
@@ -163,7 +175,7 @@ async def test_a_drain_interrupts_the_wait_and_keeps_what_still_comes():
         running = tasks.create_task(served.run())
         while not pipe.sent:
             await asyncio.sleep(0)
-        served.drain()
+        served.shell.drain()
         while len(pipe.sent) < 2:
             await asyncio.sleep(0)
         for item in (FRAME, client.close("PT0.2S", "disconnect"), LOST):
@@ -190,7 +202,7 @@ async def test_a_quiet_session_writes_alive_when_asked():
         while not pipe.sent:
             await asyncio.sleep(0)
         clock.advance(60)
-        served.keep_alive()
+        served.shell.keep_alive()
         pipe.arriving.put_nowait(LOST)
     assert outlet.kinds() == ["OPENED", "ALIVE", "CLOSED"]
 

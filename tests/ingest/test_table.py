@@ -1,5 +1,5 @@
-from ingest.config import AudioHookSettings, IngestSettings
-from ingest.table import ACCEPTING
+from ingest.config import AppFoundrySettings, AudioHookSettings, IngestSettings, MediaStreamsSettings, OAuthSettings
+from ingest.table import ACCEPTING, DIALLED
 
 
 def test_every_source_is_made_from_the_settings_under_its_own_name():
@@ -15,3 +15,20 @@ def test_the_limits_of_the_settings_reach_the_server(tmp_path):
     listening = ACCEPTING["audiohook"](IngestSettings(audiohook=own))
     assert (listening.host, listening.port, listening.max_connections) == ("::1", 1, 7)
     assert listening.certificate == (chain, key)
+
+
+def test_nothing_is_dialled_by_default():
+    assert [dial for dials in DIALLED.values() for dial in dials(IngestSettings())] == []
+
+
+def test_every_dialled_source_names_its_connections_by_itself():
+    settings = IngestSettings(
+        oauth=OAuthSettings(client_id="id", client_secret="secret"),
+        media_streams=MediaStreamsSettings(interactions=("a", "b", "c"), interactions_per_socket=2, rest_s=7),
+        appfoundry=AppFoundrySettings(app_id="app", sockets={"x": "a", "y": "b"}, rest_s=7),
+    )
+    for name, dials in DIALLED.items():
+        found = dials(settings)
+        assert {(dial.source_name, dial.rest_s) for dial in found} == {(name, 7)}
+        assert len({dial.connection for dial in found}) == len(found) == 2
+        assert all("{" not in dial.url for dial in found)
