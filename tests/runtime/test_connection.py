@@ -346,6 +346,17 @@ async def test_a_message_up_to_the_limit_is_received_and_a_longer_one_ends_it():
         assert (lost.code, lost.closed_by) == (1009, ClosedBy.LOCAL)
 
 
+async def test_the_limit_counts_bytes_not_characters():
+    async def talk(peer):
+        await peer.send("é" * 2**15)
+        await peer.send("é" * 2**15 + "e")
+        await peer.wait_closed()
+
+    async with talking(talk) as connection:
+        assert len(await connection.receive()) == 2**15
+        assert (await _lost(connection)).code == 1009
+
+
 async def test_a_message_in_too_long_pieces_ends_it():
     async def talk(peer):
         await peer.send([bytes(2**15)] * 3)

@@ -140,7 +140,14 @@ async def test_a_peer_that_is_not_there_is_tried_as_often_as_allowed():
     dialling = dialer(unused_url())
     assert await given_up(dialling) == ("attempts", 3, None)
     assert metric("attempts_total", outcome="unreachable") == before + 3
-    assert await given_up(dialling) == ("attempts", 3, None)
+
+
+async def test_who_asks_again_after_giving_up_gets_the_whole_budget():
+    before = metric("attempts_total", outcome="unreachable")
+    dialling = dialer(unused_url())
+    for time in (1, 2):
+        assert await given_up(dialling) == ("attempts", 3, None)
+        assert metric("attempts_total", outcome="unreachable") == before + 3 * time
 
 
 async def test_a_name_that_nobody_knows_is_tried_as_often_as_allowed(monkeypatch):
