@@ -394,8 +394,9 @@ def test_a_url_that_cannot_be_dialled_is_the_operators_to_mend(url):
 
 
 async def test_a_host_that_can_be_no_name_is_the_operators_to_mend():
-    with pytest.raises(ConfigError, match="peer: the URL is not valid"):
+    with pytest.raises(ConfigError, match="peer: the URL is not valid") as error:
         await dialer(f"ws://{'a' * 64}.invalid").connect()
+    assert error.value.__suppress_context__
 
 
 def test_a_file_of_authorities_must_be_readable():
