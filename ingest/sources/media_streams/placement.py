@@ -6,7 +6,9 @@ that roundings never add up. The newest packet is the one with the highest times
 
 A packet does not belong to this count, and begins a new one, where its timestamp
 - lies more than `TOLERANCE_S` ahead of where the newest packet ends plus the time since that came, or behind it; or
-- goes back although the number does not, or although the number goes back by `MOST_DISORDER` or more.
+- goes back although the number does not; or
+- goes back with the number by `MOST_DISORDER` or more, and not behind the count's first packet, or next after another
+  that did: one such packet was on its way for long, two in a row are a stream that started over.
 The new count begins where the packet's arrival lies on the media clock, but behind all audio so far. The count before
 it is kept beside it: packets that belong there keep their places, so that two senders that alternate restart once.
 
@@ -24,7 +26,7 @@ from schemas.symbols import Reason
 TOLERANCE_S: Final = 10.0
 """How far a timestamp may be from where the arrival lets expect it."""
 MOST_DISORDER: Final = 100
-"""A number so far behind is a restart, not disorder (RFC 3550 A.1)."""
+"""Numbers so far behind are no disorder, but for single ones (RFC 3550 A.1)."""
 NEVER_WRAPS: Final = 53
 
 
@@ -73,11 +75,15 @@ class _Packet(NamedTuple):
 
 @dataclass(slots=True)
 class _Count:
-    """One run of timestamps: where it begins, its newest packet, and the sum of the steps up to that one."""
+    """One run of timestamps: where it begins, its newest packet, and the sum of the steps up to that one.
+
+    `straggler` is the number of a packet that came far behind the newest one, and since it; -1 without one.
+    """
 
     base_samples: int
     newest: _Packet
     ticks: int = 0
+    straggler: int = -1
 
 
 class Placement:
@@ -122,7 +128,7 @@ class Placement:
         elif self._interrupted:
             gap = self._gap(Reason.RECONNECT, self._position(count, ticks), estimated=False)
         if self._interrupted or ticks > count.ticks:
-            count.newest, count.ticks = packet, ticks
+            count.newest, count.ticks, count.straggler = packet, ticks, -1
         if self._interrupted:
             self._interrupted, self._former = False, None
         position = self._position(count, ticks)
@@ -138,7 +144,7 @@ class Placement:
             ticks = self._ticks(current, packet)
             if ticks is not None:
                 return current, ticks
-        if former is not None and not self._interrupted:
+        if former is not None:
             ticks = self._ticks(former, packet)
             if ticks is not None:
                 self._count, self._former = former, current
@@ -156,11 +162,21 @@ class Placement:
         ticks = count.ticks + step
         if self._interrupted:
             return ticks if ticks > 0 else None
-        if step < 0:
-            disorder = min(MOST_DISORDER, 1 << (scale.sequence_bits - 1))
-            if not -disorder < serial_step(packet.sequence, newest.sequence, scale.sequence_bits) < 0:
-                return None
+        if step < 0 and not self._behind(count, packet.sequence, ticks):
+            return None
         return ticks
+
+    def _behind(self, count: _Count, sequence: int, ticks: int) -> bool:
+        """Tell whether a packet whose timestamp went back belongs to a count."""
+        bits = self._scale.sequence_bits
+        back = -serial_step(sequence, count.newest.sequence, bits)
+        follows = count.straggler >= 0 and serial_step(sequence, count.straggler, bits) == 1
+        if back <= 0 or follows:
+            return False
+        if back < min(MOST_DISORDER, 1 << (bits - 1)):
+            return True
+        count.straggler = sequence
+        return ticks > 0
 
     def _begin(self, packet: _Packet) -> _Count:
         """Return a count that begins where a packet's arrival lies on the media clock, behind all audio so far."""

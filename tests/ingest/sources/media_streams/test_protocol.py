@@ -18,9 +18,13 @@ from ingest.protocol import (
     SessionOpened,
 )
 from ingest.sources.media_streams.protocol import QUIET_S, MediaStreamsProtocol, Wanted
+from processors.loss.logic import LossProcessor
 from processors.loss.numbering import Numbering
+from runtime.clock import ManualClock
+from runtime.testing import Driver
 from schemas import topics
-from schemas.symbols import CallEventKind, Channels, ClosedBy, Codec, FrameKind, Reason, Source
+from schemas.records import Gap
+from schemas.symbols import CallEventKind, Channel, Channels, ClosedBy, Codec, FrameKind, LossReportKind, Reason, Source
 from tests.ingest.sources.media_streams.test_messages import ANYTHING, FIELDS
 from tests.ingest.sources.media_streams.words import (
     CALL,
@@ -367,6 +371,28 @@ def test_two_percent_loss_disorder_and_copies_across_both_wraps_are_written_exac
     assert frames.position_samples[audio].tolist() == [number * 160 for _, number in order]
     missing = set(range(sent)) - {position // 160 for position in frames.position_samples[audio].tolist()}
     assert missing == lost
+
+
+def test_loss_reads_what_was_lost_on_the_way_and_what_with_connections_apart():
+    stream = connected()
+    began_s = stream.now_s
+    for number in range(1000):
+        if number == 500:
+            stream.do("disconnected", *LOST)
+            stream.do("connected")
+        if number not in (7, 8, 990) and not 500 <= number < 650:
+            stream.now_s = began_s + number * 0.02
+            stream.send(packet(number))
+    stream.send(not_available())
+    driver = Driver(LossProcessor(), clock=ManualClock())
+    for record in stream.records:
+        if record.topic == topics.AUDIO.name:
+            driver.send_value(record.value, key=record.key, timestamp_ms=1_700_000_000_000)
+    driver.run()
+    reports = driver.records(topics.LOSS.name)
+    final = next(r for r in reports if r.kind is LossReportKind.FINAL and r.channel is Channel.ALL)
+    assert (final.expected, final.lost, final.duplicates, final.restarts) == (850, 3, 0, 0)
+    assert final.gaps == (Gap(reason=Reason.RECONNECT, start_samples=80_000, duration_samples=24_000),)
 
 
 ACTIONS = st.one_of(
