@@ -6,6 +6,7 @@ repeats jobs and never loses one; what must not be repeated asks its turn first 
 """
 
 import asyncio
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from runtime.asking import ask
 from runtime.checkpoint import Application, Step
 from runtime.errors import Fenced, Unavailable, UsageError
 from runtime.forwarder_commits import Committer, Offsets
+from runtime.forwarder_holdings import Holdings
 from runtime.forwarder_jobs import Jobs
 from runtime.forwarder_opening import Decoder, TakeOver
 from runtime.forwarder_partition import Held, Means
@@ -31,6 +33,7 @@ from runtime.kafka import (
     stop_quietly,
     translated,
 )
+from runtime.lanes import Lanes
 from runtime.service import Service
 from runtime.topics_check import check_counts
 from runtime.tuning import ForwarderTuning, ForwardingSettings
@@ -43,7 +46,6 @@ P = TypeVar("P", bound=ForwardingSettings)
 _POLL_MS = 100
 _STOP_POLL_S = 2.0
 _LONGEST_SHARE_S = 4.0
-_CANCEL_S = 1.0
 _COMMIT_S = 3.0
 
 
@@ -83,14 +85,15 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         self._group = group
         self._application = Application(forward.group, settings.kafka.topic_prefix)
         self._client_id = f"{self._application.application_id}-{self._tuning.group_instance_id or service.name}"
+        self._held: Holdings[W] = Holdings(service)
         self._decoder = Decoder(service, forward.input_topic, record_type or _catalogued(forward.input_topic))
         self._writer = Writer(settings.kafka, self._client_id, self._on_answer)
         self._reader = LogReader(settings.kafka, f"{self._client_id}-take-over")
         self._committer = Committer(
             commit=self._send_commit,
-            offsets=self._offsets,
-            committed=self._on_committed,
-            lost=self._on_lost,
+            offsets=self._held.offsets,
+            committed=self._held.committed,
+            lost=self._held.lost,
             on_answer=self._on_answer,
             clock=service.clock,
             interval_s=self._tuning.commit_interval_ms / 1000,
@@ -106,18 +109,14 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
             keeps_turns=forward.keeps_turns,
         )
         self._jobs = Jobs(means, forward, self._decoder, group, self._tuning.max_in_flight, self._fail)
-        self._take_over = TakeOver(service, forward, self._application, self._decoder, self._reader, self._owns)
-        self._held: dict[TopicPartition, Held[W]] = {}
-        self._refused: set[TopicPartition] = set()
-        """Taken away by the group, which has not said yet what we get instead."""
+        self._take_over = TakeOver(service, forward, self._application, self._decoder, self._reader, self._held.owns)
         self._consumer: AIOKafkaConsumer | None = None
         self._fatal: Exception | None = None
-        self._releasing = asyncio.Lock()
         self._polled_at_s = service.clock.monotonic_s()
         # a drain leaves time for the last poll, for what will not end, for the commit and for leaving the group
         self._share_s = min(_LONGEST_SHARE_S, settings.service.drain_budget_s / 8)
         metrics.FORWARD_POLL_AGE_SECONDS.set_function(lambda: service.clock.monotonic_s() - self._polled_at_s)
-        metrics.FORWARD_OLDEST_SECONDS.set_function(self._oldest_s)
+        metrics.FORWARD_OLDEST_SECONDS.set_function(self._held.oldest_s)
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -183,7 +182,7 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
             heartbeat_interval_ms=self._tuning.heartbeat_interval_ms,
         )
         self._consumer = consumer
-        consumer.pause(*self._held)
+        consumer.pause(*(held.tp for held in self._held))
         return consumer
 
     # --- group membership ---------------------------------------------------------------------------------------
@@ -193,86 +192,29 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         partitions = list(assigned)
         if self._consumer is not None:
             self._consumer.pause(*partitions)
-        self._refused.clear()
-        for tp in partitions:
-            self._held[tp] = Held(tp, TurnTable(turns(self._forward.group).retention_ms or 0))
-        metrics.FORWARD_PARTITIONS.set(len(self._held))
+        kept_ms = turns(self._forward.group).retention_ms or 0
+        self._held.take([Held(tp, TurnTable(kept_ms)) for tp in partitions])
         self._service.log.info("partitions assigned", partitions=[tp.partition for tp in partitions])
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Give everything away: jobs under way get a grace, what is finished is committed."""
-        await self._release_all(self._tuning.revoke_grace_s, _COMMIT_S)
+        await self._held.release(self._committer, self._tuning.revoke_grace_s, _COMMIT_S)
         partitions = [tp.partition for tp in revoked]
         if partitions:
             self._service.log.info("partitions revoked", partitions=partitions)
 
-    def _owns(self, held: Held[W]) -> bool:
-        return self._held.get(held.tp) is held and not held.closing
-
-    async def _release_all(self, grace_s: float, commit_s: float) -> None:
-        """Let jobs under way end, cut off those that do not, commit, forget."""
-        async with self._releasing:
-            mine = list(self._held.values())
-            for held in mine:
-                held.closing = True
-                for task in held.busy:
-                    task.cancel()
-            beside = {task for held in mine for task in held.busy}
-            jobs = {task for held in mine for task in held.jobs}
-            if jobs:
-                # where the group has already given them to others, the commit tells, and ends the jobs at once
-                self._committer.ask()
-                await asyncio.wait(jobs, timeout=grace_s)
-            for held in mine:
-                held.cut_off()
-            if jobs | beside:
-                await asyncio.wait(jobs | beside, timeout=_CANCEL_S)
-            await self._last_commit(commit_s)
-            for held in mine:
-                self._forget(held)
-
-    async def _last_commit(self, budget_s: float) -> None:
-        if not self._offsets(everything=False):
-            return
-        try:
-            async with asyncio.timeout(budget_s):
-                await self._committer.prove()
-        except (Fenced, TimeoutError) as error:
-            # nothing is lost: whoever is next does again what was not committed
-            self._service.log.warning("what is finished could not be committed", error=str(error) or "no answer")
-            self._committer.give_up()
-
-    def _forget(self, held: Held[W]) -> None:
-        if self._held.get(held.tp) is held:
-            del self._held[held.tp]
-        metrics.FORWARD_PARTITIONS.set(len(self._held))
-        if held.lanes is not None:
-            metrics.FORWARD_LAG_RECORDS.remove(held.tp.topic, str(held.tp.partition))
-
     # --- commits ------------------------------------------------------------------------------------------------
 
     async def _send_commit(self, offsets: Offsets) -> None:
-        await self.consumer.commit(dict(offsets))
-
-    def _offsets(self, everything: bool) -> Offsets:
-        found = {tp: (held, held.lanes.committable) for tp, held in self._held.items() if held.lanes is not None}
-        return {tp: at for tp, (held, at) in found.items() if everything or at != held.last_committed}
-
-    def _on_committed(self, offsets: Offsets) -> None:
-        for tp, offset in offsets.items():
-            held = self._held.get(tp)
-            if held is not None and held.lanes is not None:
-                held.last_committed = offset
-                held.lanes.committed(offset)
-
-    def _on_lost(self, error: Fenced) -> None:
-        """The group has given our partitions to others: drop their jobs; another assignment will follow."""
-        metrics.FORWARD_FENCED.inc()
-        self._service.log.warning("the partitions were taken away", error=str(error))
-        for held in list(self._held.values()):
-            held.cut_off()
-            self._refused.add(held.tp)
-            self._forget(held)
+        assignment = self._held.assignment
+        try:
+            with translated():
+                await self.consumer.commit(dict(offsets))
+        except Fenced as error:
+            if assignment == self._held.assignment:
+                raise
+            message = f"the commit was for an assignment that is over: {error}"
+            raise Unavailable(message) from error
 
     def _on_answer(self, error: Unavailable | None) -> None:
         if error is not None:
@@ -284,13 +226,18 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
     async def _turn(self) -> None:
         self._raise_fatal()
         self._open_new()
-        polled = await self._poll()
+        try:
+            polled = await self._poll()
+        except Unavailable as error:
+            self._on_answer(error)
+            await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - jitter, no secret
+            return
         self._polled_at_s = self._service.clock.monotonic_s()
         for tp, records in polled.items():
             held = self._held.get(tp)
             if held is not None and held.lanes is not None and not held.closing:
-                self._take(held, records)
-        self._jobs.start(self._held.values())
+                self._take(held, held.lanes, records)
+        self._jobs.start(self._held)
         self._hold_back()
         self._report()
 
@@ -304,7 +251,7 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
                 return {}
 
     def _open_new(self) -> None:
-        for held in self._held.values():
+        for held in self._held:
             if held.lanes is None and held.opening is None and not held.closing:
                 held.opening = self._group.create_task(self._open(held))
 
@@ -314,12 +261,9 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         except Exception as error:  # noqa: BLE001 - the loop raises it, after what is finished was committed
             self._fail(error)
         if held.cut:
-            self._refused.add(held.tp)
+            self._held.refused.add(held.tp)
 
-    def _take(self, held: Held[W], records: Sequence[ConsumerRecord]) -> None:
-        lanes = held.lanes
-        if lanes is None:
-            return
+    def _take(self, held: Held[W], lanes: Lanes[Any], records: Sequence[ConsumerRecord]) -> None:
         missing = self._decoder.unknown(records, held.asked)
         if missing:
             self.consumer.pause(held.tp)
@@ -334,19 +278,22 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         metrics.FORWARD_RECORDS.labels(topic=held.tp.topic, partition=str(held.tp.partition)).inc(len(fresh))
 
     async def _ask(self, held: Held[W], missing: set[int]) -> None:
-        await ask(self._service, missing, held.asked)
+        try:
+            await ask(self._service, missing, held.asked)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+            return
         held.asking = None
-        if self._owns(held):
+        if self._held.owns(held):
             held.paused = False
             self.consumer.resume(held.tp)
 
     def _hold_back(self) -> None:
         """Pause what is full and resume what is so no more. A pause throws prefetched records away: hysteresis."""
-        for tp, held in self._held.items():
-            if held.lanes is None or held.asking is not None or held.closing or held.lanes.full == held.paused:
-                continue
-            held.paused = held.lanes.full
-            (self.consumer.pause if held.paused else self.consumer.resume)(tp)
+        for held, lanes in self._held.running():
+            if held.asking is None and lanes.full != held.paused:
+                held.paused = lanes.full
+                (self.consumer.pause if held.paused else self.consumer.resume)(held.tp)
 
     # --- ending and telling -------------------------------------------------------------------------------------
 
@@ -361,30 +308,18 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         try:
             budget_s = self._service.settings.service.drain_budget_s
             grace_s = self._tuning.revoke_grace_s if self._fatal is not None else budget_s - 4 * self._share_s
-            await self._release_all(grace_s, self._share_s)
+            await self._held.release(self._committer, grace_s, self._share_s)
         finally:
             if self._consumer is not None:
                 await stop_quietly(self._consumer, self._share_s)
             await self._writer.close(self._share_s / 2)
             await self._reader.close()
 
-    def _oldest_s(self) -> float:
-        oldest = [held.lanes.oldest_at_s for held in self._held.values() if held.lanes is not None]
-        now_s = self._service.clock.monotonic_s()
-        return max((now_s - at_s for at_s in oldest if at_s is not None), default=0.0)
-
     def _report(self) -> None:
-        opening = sorted(tp.partition for tp, held in self._held.items() if held.lanes is None)
-        refused = sorted(tp.partition for tp in self._refused)
-        why = f"partitions being taken over: {opening}; taken away without a new assignment yet: {refused}"
-        self._service.health.ready("partitions", ok=not opening and not refused, why=why)
-        lanes = [(tp, held.lanes) for tp, held in self._held.items() if held.lanes is not None]
-        metrics.FORWARD_WAITING.set(sum(one.waiting for _, one in lanes))
-        metrics.FORWARD_UNCOMMITTED.set(sum(one.uncommitted for _, one in lanes))
-        metrics.FORWARD_PAUSED.set(sum(held.paused for held in self._held.values()))
-        for tp, one in lanes:
-            lag = max(0, (self.consumer.highwater(tp) or 0) - one.position)
-            metrics.FORWARD_LAG_RECORDS.labels(topic=tp.topic, partition=str(tp.partition)).set(lag)
+        self._held.report()
+        for held, lanes in self._held.running():
+            lag = max(0, (self.consumer.highwater(held.tp) or 0) - lanes.position)
+            metrics.FORWARD_LAG_RECORDS.labels(topic=held.tp.topic, partition=str(held.tp.partition)).set(lag)
 
 
 def _catalogued(topic: str) -> type[Record]:

@@ -90,9 +90,10 @@ class Jobs(Generic[W]):
     def _after_job(self, held: Held[W], task: "asyncio.Task[None]") -> None:
         del held.jobs[task]
         self._in_flight -= 1
-        if task.cancelled() and not held.cut:
+        if not task.cancelled():
+            self.start(self._held)
+        elif not held.cut:
             self._fail(UsageError("a job was cancelled by somebody else"))
-        self.start(self._held)
 
     async def _bury(self, held: Held[W], work: Bury) -> None:
         """Write a dead letter; what even its topic refuses leaves length and digest."""

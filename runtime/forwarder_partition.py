@@ -86,8 +86,11 @@ class Held(Generic[W]):
             raise Fenced(message)
 
     def cut_off(self) -> None:
-        """Let the jobs under way do nothing more, and end them."""
+        """Let the jobs under way do nothing more: their hands raise `Fenced`."""
         self.cut = self.closing = True
+
+    def end_jobs(self) -> None:
+        """End the jobs that are still under way."""
         for task in self.jobs:
             task.cancel()
 

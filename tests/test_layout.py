@@ -43,6 +43,7 @@ TESTED_WITH = {
     "runtime/asking.py": "tests/runtime/test_worker.py",
     "runtime/forwarder.py": "tests/integration/test_forwarder.py",
     "runtime/forwarder_commits.py": "tests/integration/test_forwarder.py",
+    "runtime/forwarder_holdings.py": "tests/integration/test_forwarder.py",
     "runtime/forwarder_jobs.py": "tests/integration/test_forwarder.py",
     "runtime/forwarder_opening.py": "tests/integration/test_forwarder.py",
     "runtime/forwarder_partition.py": "tests/integration/test_forwarder.py",

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import RecordsToDelete  # noqa: TID251 - an operation no component needs
 
 from runtime.config import KafkaSettings, RegistrySettings
 from runtime.forwarder import run_forwarder
@@ -118,6 +120,14 @@ async def worker(cluster: Cluster, talking: Talking | None = None, before_step=N
         assert await task == exit_code
 
 
+async def ended_by_itself(cluster: Cluster) -> int:
+    async def start(service) -> None:
+        await run_forwarder(service, cluster.talking(), record_type=Utterance)
+
+    async with asyncio.timeout(DEADLINE_S):
+        return await run("cognigy", cluster.settings(), start, signals=False)
+
+
 async def ready(service) -> None:
     await until(service.health.is_ready)
 
@@ -132,3 +142,136 @@ async def test_each_text_is_sent_once_in_order_and_the_next_worker_goes_on_behin
     async with worker(cluster):
         assert (await cluster.answered(0, 21))[20:] == [("more", TurnState.ANSWERED)]
     assert cluster.texts_sent() == [*texts, "more"]
+
+
+async def test_a_record_nobody_can_use_becomes_a_dead_letter_and_the_others_go_on(cluster: Cluster) -> None:
+    await cluster.append(0, "one", "bad", "nothing")
+    await cluster.append_values(0, b"garbage")
+    await cluster.append(0, "large", "two")
+    async with worker(cluster):
+        assert [text for text, _ in await cluster.answered(0, 2)] == ["one", "two"]
+    letters = (await read_committed(cluster.kafka, f"{cluster.kafka.topic_prefix}cognigy.dlq", PARTITIONS))[0]
+    about = [dict(letter.headers) for letter in letters]
+    assert {headers["__connect.errors.offset"]: headers["__connect.errors.stage"] for headers in about} == {
+        b"1": b"forward",
+        b"3": b"decode",
+        b"4": b"forward",
+    }
+    assert {letter.value for letter in letters} >= {b"garbage"}
+    assert await cluster.committed() == 6
+
+
+async def test_keys_go_on_while_one_waits_and_only_what_is_finished_before_it_is_committed(cluster: Cluster) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(text: str) -> None:
+        if text == "slow":
+            await go_on.wait()
+
+    await cluster.append(0, "first")
+    await cluster.append(0, "slow", "behind", conversation="a")
+    await cluster.append(0, "quick1", "quick2", conversation="b")
+    async with worker(cluster, cluster.talking(wait)):
+        assert [text for text, _ in await cluster.answered(0, 3)] == ["first", "quick1", "quick2"]
+        async with asyncio.timeout(DEADLINE_S):
+            while await cluster.committed() != 1:
+                await asyncio.sleep(0.05)
+        go_on.set()
+        assert [text for text, _ in await cluster.answered(0, 5)][3:] == ["slow", "behind"]
+    assert await cluster.committed() == 5
+
+
+async def test_reading_pauses_while_too_much_waits(cluster: Cluster) -> None:
+    go_on = asyncio.Event()
+    talking = cluster.talking(lambda _: go_on.wait())
+    await cluster.append(0, *(f"t{number}" for number in range(40)))
+    async with worker(cluster, talking, max_waiting_records=4, max_records=2):
+        await until(lambda: len(talking.planned) >= 4)
+        await asyncio.sleep(0.5)
+        assert len(talking.planned) <= 6
+        go_on.set()
+        answers = await cluster.answered(0, 40)
+    assert [text for text, _ in answers] == [f"t{number}" for number in range(40)]
+
+
+async def test_a_stop_lets_a_job_under_way_end_and_starts_no_other(cluster: Cluster) -> None:
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: str) -> None:
+        under_way.set()
+        await go_on.wait()
+
+    await cluster.append(0, "one", "two")
+    async with worker(cluster, cluster.talking(wait)) as service:
+        await under_way.wait()
+        service.stopping.set()
+        await asyncio.sleep(0.2)
+        go_on.set()
+    assert await cluster.answers() == [("one", TurnState.ANSWERED)]
+    assert await cluster.committed() == 1
+
+
+async def test_an_error_of_the_component_ends_the_process_after_what_is_finished_was_committed(
+    cluster: Cluster,
+) -> None:
+    async def fail(text: str) -> None:
+        if text == "two":
+            raise ZeroDivisionError
+
+    await cluster.append(0, "one", "two", "three")
+    async with worker(cluster, cluster.talking(fail), exit_code=1, commit_interval_ms=60_000):
+        await cluster.answered(0, 1)
+    assert await cluster.committed() == 1
+    async with worker(cluster):
+        answers = await cluster.answered(0, 3)
+    assert answers[1:] == [("two", TurnState.AMBIGUOUS), ("three", TurnState.ANSWERED)]
+
+
+async def test_a_new_owner_sees_the_records_before_it_without_carrying_them_again(cluster: Cluster) -> None:
+    for number in range(6):
+        await cluster.append(0, f"t{number}", timestamp_ms=1_700_000_000_000 + 1000 * number)
+    async with worker(cluster):
+        await cluster.answered(0, 6)
+    talking = cluster.talking(lookback_ms=2500)
+    await cluster.append(0, "new", timestamp_ms=1_700_000_100_000)
+    async with worker(cluster, talking):
+        await cluster.answered(0, 7)
+    assert talking.planned == [(0, text) for text in ("t3", "t4", "t5", "new")]
+    assert Counter(cluster.texts_sent()) == Counter(dict.fromkeys(("t0", "t1", "t2", "t3", "t4", "t5", "new"), 1))
+
+
+async def test_a_group_that_begins_at_the_end_keeps_that_place_before_it_is_ready(cluster: Cluster) -> None:
+    await cluster.append(0, "before")
+    talking = cluster.talking()
+    talking.first_start = "latest"
+    async with worker(cluster, talking) as service:
+        await ready(service)
+    await cluster.append(0, "while nobody listens")
+    async with worker(cluster, talking):
+        await cluster.answered(0, 1)
+    assert [text for _, text in talking.planned] == ["while nobody listens"]
+
+
+async def test_an_offset_the_log_no_longer_holds_stops_the_worker_with_what_helps(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await cluster.append(0, "one")
+    async with worker(cluster):
+        await cluster.answered(0, 1)
+    await cluster.append(0, "two", "three", "four")
+    admin = await start_admin(cluster.kafka, client_id="test")
+    await admin.delete_records({TopicPartition(cluster.input_topic, 0): RecordsToDelete(before_offset=3)})
+    await admin.close()
+    assert await ended_by_itself(cluster) == 2
+    text = capsys.readouterr().err
+    assert "offset 1, which was deleted by retention (the log holds 3 to 4)" in text
+    assert "--reset-offsets --to-earliest" in text
+
+
+async def test_different_partition_counts_are_a_configuration_error(cluster: Cluster) -> None:
+    odd = f"odd.{cluster.input_topic}"
+    admin = await start_admin(cluster.kafka, client_id="test")
+    await admin.create_topics([NewTopic(odd, PARTITIONS + 1, 1)])
+    await admin.close()
+    cluster.input_topic = odd
+    assert await ended_by_itself(cluster) == 2

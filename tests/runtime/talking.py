@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from runtime.errors import InvalidRecord
+from runtime.errors import Fenced, InvalidRecord
 from runtime.forwarding import Hands, Job, Received
 from schemas.records import BotTurn, Origin, Record, TurnEntry, Utterance
 from schemas.symbols import TurnState, UtteranceKind
 
+TOO_LARGE = 1_200_000
 Act = Callable[[str], Awaitable[None]]
 
 
@@ -63,13 +64,21 @@ class Talking:
         turn_id = job.work.utterance_id
         known = hands.turn(turn_id)
         if known is None:
-            await hands.announce(self._entry(hands, turn_id, TurnState.SENDING))
-            with self._sent.open("a", encoding="utf-8") as file:
-                file.write(f"{turn_id}\n")
+            try:
+                await hands.announce(self._entry(hands, turn_id, TurnState.SENDING))
+            except Fenced:
+                self._tell(self._sent.with_suffix(".fenced"), turn_id)
+                raise
+            self._tell(self._sent, turn_id)
             await self._after_send(turn_id)
         state = TurnState.AMBIGUOUS if known is TurnState.SENDING else known or TurnState.ANSWERED
         await hands.write(self._answers(job, hands, turn_id, state))
         await hands.conclude(self._entry(hands, turn_id, state))
+
+    @staticmethod
+    def _tell(file: Path, turn_id: str) -> None:
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(f"{turn_id}\n")
 
     @staticmethod
     def _entry(hands: Hands, turn_id: str, state: TurnState) -> TurnEntry:
@@ -83,6 +92,7 @@ class Talking:
                 session_id="s",
                 turn_id=turn_id,
                 state=state,
+                text="x" * TOO_LARGE if job.work.text == "large" else None,
                 origin=hands.received.origin(0),
             )
         ]
