@@ -14,6 +14,7 @@ from callstream.demo.evidence import Evidence
 from callstream.demo.findings import findings, recording_paths
 from callstream.demo.play import Play, perform
 from callstream.demo.stage import DemoOptions, Stage, stage
+from callstream.demo.stand_ins import stand_ins
 from callstream.demo.summary import check_table, figures
 from runtime.clock import SystemClock
 from runtime.config import Settings, is_given, load
@@ -79,13 +80,9 @@ class _Demo:
         return playing.result()
 
     async def _play(self, stopping: asyncio.Event) -> int:
-        async with stage(self._options, self._say) as running:
-            play = Play.of(self._options)
-            levels = len(play.calls) - self._options.calls
-            self._say(
-                f"placing {self._options.calls} conversations and {levels} short calls of known level "
-                f"to {running.audiohook_url} at speed {self._options.speed:g}"
-            )
+        play = Play.of(self._options)
+        async with stand_ins(play.placed) as others, stage(self._options, self._say, others) as running:
+            self._say(f"placing {play.what} to {running.audiohook_url} at speed {self._options.speed:g}")
             evidence = await self._perform(running, play)
             checks = findings(running, play, evidence)
             if self._stay:

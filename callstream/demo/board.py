@@ -12,8 +12,18 @@ from rich.text import Text
 
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
-from schemas.records import ActivityWindow, LossReport, RecordingEvent, SilenceEvent
-from schemas.symbols import ActivityKind, Channel, FrameKind, LossReportKind, RecordingEventKind, SilenceEventKind
+from schemas.records import ActivityWindow, BotTurn, LossReport, RecordingEvent, SilenceEvent
+from schemas.symbols import (
+    ActivityKind,
+    BotTurnKind,
+    Channel,
+    FrameKind,
+    LossReportKind,
+    RecordingEventKind,
+    SilenceEventKind,
+    Source,
+    TurnState,
+)
 
 _BAR_CELLS = 8
 _BAR_FLOOR_DBFS = -60.0
@@ -77,19 +87,24 @@ class CallRow:
     channels: int = 2
     losses: Losses = field(default_factory=Losses)
     recording: RecordingEvent | None = None
+    wanted_turns: int = 0
+    turns: int = 0
+    response_ms: float = -1
 
     @property
     def settled(self) -> bool:
         """True when the far ends have said their last word about the call."""
         told = len(self.totals) >= self.channels and self.losses.final
-        return self.state == "closed" and told and self.recording is not None
+        answered = self.turns >= self.wanted_turns
+        return self.state == "closed" and told and answered and self.recording is not None
 
 
 class Board:
-    """All calls of the demo. Records of other conversations are not looked at."""
+    """All calls of the demo, as `source` delivers them. Records of other conversations are not looked at."""
 
-    def __init__(self, calls: Iterable[tuple[str, str]]) -> None:
-        self.rows = {conversation: CallRow(conversation, name) for conversation, name in calls}
+    def __init__(self, rows: Iterable[CallRow], source: Source) -> None:
+        self.rows = {row.conversation_id: row for row in rows}
+        self.source = source
         self._sessions: dict[int, SessionTable] = {}
         self._stream_ms = 0
 
@@ -102,7 +117,8 @@ class Board:
         """Take a poll of calls.audio of one partition."""
         table = self._sessions.setdefault(partition, SessionTable())
         identity = table.identify(frames, keys, self._stream_ms)
-        for index in np.flatnonzero(identity.verdicts & Verdict.ACCEPTED).tolist():
+        ours = (frames.source == self.source.code) & ((identity.verdicts & Verdict.ACCEPTED) != 0)
+        for index in np.flatnonzero(ours).tolist():
             row = self.rows.get(table.conversations[int(identity.slots[index])])
             if row is None:
                 continue
@@ -125,8 +141,13 @@ class Board:
         elif isinstance(record, ActivityWindow):
             _activity(row, record)
         elif isinstance(record, LossReport):
-            if record.channel is Channel.ALL and record.kind in {LossReportKind.WINDOW, LossReportKind.FINAL}:
+            whole = record.channel is Channel.ALL and record.source is self.source
+            if whole and record.kind in {LossReportKind.WINDOW, LossReportKind.FINAL}:
                 row.losses.take(record)
+        elif isinstance(record, BotTurn):
+            if record.kind is BotTurnKind.TURN_END and record.state is TurnState.ANSWERED:
+                row.turns += 1
+                row.response_ms = record.response_ms
         elif isinstance(record, RecordingEvent) and record.kind is RecordingEventKind.SEGMENT_SEALED:
             row.recording = record
 
@@ -192,6 +213,10 @@ def _count(number: int) -> str:
     return str(number) if number else "·"
 
 
+def _turns(row: CallRow) -> str:
+    return f"{row.turns} ({row.response_ms:.0f} ms)" if row.turns else "·"
+
+
 def _percent(ratio: float | None) -> str:
     return "·" if ratio is None else f"{ratio:.1%}"
 
@@ -220,4 +245,5 @@ _COLUMNS = (
     _Column("paused", lambda row: _seconds(row.losses.paused_ms), least_width=120),
     _Column("stalls", lambda row: _count(row.losses.stalls), least_width=_WIDE),
     _Column("lost", lambda row: _percent(row.losses.lost_ratio), least_width=120),
+    _Column("bot turns", _turns, least_width=_WIDE),
 )

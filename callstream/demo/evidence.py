@@ -8,8 +8,8 @@ import numpy as np
 
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
-from schemas.records import ActivityWindow, CallEvent, LossReport, RecordingEvent, SilenceEvent
-from schemas.symbols import FrameKind
+from schemas.records import ActivityWindow, BotTurn, CallEvent, LossReport, RecordingEvent, SilenceEvent
+from schemas.symbols import FrameKind, Source
 
 
 @dataclass(slots=True)
@@ -46,14 +46,16 @@ class Withheld:
 
 
 class Evidence:
-    """Everything found, by conversation id."""
+    """Everything found, by conversation id; of audio and loss only what `source` delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source = Source.AUDIOHOOK) -> None:
+        self.source = source
         self.stored: dict[str, Stored] = {}
         self.silence: dict[str, list[SilenceEvent]] = {}
         self.activity: dict[str, list[ActivityWindow]] = {}
         self.events: dict[str, list[CallEvent]] = {}
         self.losses: dict[str, list[LossReport]] = {}
+        self.turns: dict[str, list[BotTurn]] = {}
         self.recordings: dict[str, list[RecordingEvent]] = {}
         self.withheld = Withheld()
         self.bad_frames = 0
@@ -65,7 +67,7 @@ class Evidence:
         identity = table.identify(frames, keys, 0)
         self.bad_frames += int(np.count_nonzero(~frames.ok))
         for row, slot in enumerate(identity.slots.tolist()):
-            if slot < 0:
+            if slot < 0 or frames.source[row] != self.source.code:
                 continue
             call = self.stored.setdefault(table.conversations[slot], Stored())
             verdict = int(identity.verdicts[row])
@@ -87,7 +89,9 @@ class Evidence:
             self.activity.setdefault(record.conversation_id, []).append(record)
         elif isinstance(record, CallEvent):
             self.events.setdefault(record.conversation_id, []).append(record)
-        elif isinstance(record, LossReport):
+        elif isinstance(record, BotTurn):
+            self.turns.setdefault(record.conversation_id, []).append(record)
+        elif isinstance(record, LossReport) and record.source is self.source:
             self.losses.setdefault(record.conversation_id, []).append(record)
         elif isinstance(record, RecordingEvent):
             self.recordings.setdefault(record.conversation_id, []).append(record)

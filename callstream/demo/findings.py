@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from callstream.demo.bot_checks import check_bot
 from callstream.demo.checks import Check, PlacedCall, Recording, check_call, check_level
 from callstream.demo.evidence import Evidence
 from callstream.demo.loss_checks import check_loss
@@ -11,6 +12,7 @@ from callstream.demo.pause_checks import check_keys, check_withheld
 from callstream.demo.play import Play
 from callstream.demo.stage import Stage
 from schemas.records import RecordingEvent
+from simulators.audiohook.demo_call import MARKER_TEXTS
 from simulators.audiohook.scenario import Dtmf
 from simulators.conversation.script import read_mulaw_wav
 
@@ -31,7 +33,7 @@ def findings(running: Stage, play: Play, evidence: Evidence) -> list[Finding]:
             continue
         placed = PlacedCall(call.scenario, report, real_time=running.options.speed == 1)
         found += [(name, check) for check in _call_checks(running, placed, evidence)]
-    found.append(("all", check_withheld(play.reports, 0, evidence.withheld)))
+    found.append(("all", check_withheld(play.reports, len(MARKER_TEXTS) * len(play.placed.texts), evidence.withheld)))
     bad = Check("no frame became unreadable", evidence.bad_frames == 0, f"{evidence.bad_frames} bad records")
     return [*found, ("all", bad)]
 
@@ -43,6 +45,8 @@ def _call_checks(running: Stage, call: PlacedCall, evidence: Evidence) -> Iterat
     yield from check_loss(call, evidence.losses.get(conversation, []))
     if any(isinstance(action, Dtmf) for action in scenario.actions):
         yield check_keys(scenario, evidence.events.get(conversation, []))
+        heard = running.others.bot.texts(conversation)
+        yield from check_bot(call, heard, evidence.turns.get(conversation, []))
     if scenario.conversation is None:
         events = evidence.silence.get(conversation, [])
         silent = scenario.name.startswith("silence")

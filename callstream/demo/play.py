@@ -4,21 +4,23 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from callstream.demo.board import Board
+from callstream.demo.board import Board, CallRow
 from callstream.demo.evidence import Evidence
 from callstream.demo.reader import Handlers, TopicReader
 from callstream.demo.stage import DemoOptions, Stage
+from callstream.demo.stand_ins import Placed
 from runtime.errors import Unavailable
-from schemas.topics import ACTIVITY, AUDIO, EVENTS, LOSS, RECORDINGS, SILENCE
+from schemas.symbols import Source
+from schemas.topics import ACTIVITY, AUDIO, BOT, EVENTS, LOSS, RECORDINGS, SILENCE
 from simulators.audiohook import media
 from simulators.audiohook.call import Call
 from simulators.audiohook.client import Options, run_calls
-from simulators.audiohook.demo_call import demo
+from simulators.audiohook.demo_call import demo, inputs
 from simulators.audiohook.report import CallReport
 from simulators.audiohook.scenario import Scenario
 from simulators.conversation import mulaw
 
-_TOPICS = tuple(topic.name for topic in (AUDIO, EVENTS, SILENCE, ACTIVITY, LOSS, RECORDINGS))
+_TOPICS = tuple(topic.name for topic in (AUDIO, EVENTS, SILENCE, ACTIVITY, LOSS, BOT, RECORDINGS))
 _SETTLE_BUDGET_S = 45.0
 _LEVEL_CALL_MS = 3000
 _DOCUMENT_RMS = 0.0106
@@ -33,10 +35,11 @@ class Play:
     calls: list[Call]
     reports: list[CallReport]
     board: Board
+    placed: Placed
 
     @classmethod
     def of(cls, options: DemoOptions) -> "Play":
-        """Return the shipped conversation, `calls` times, and three short calls that are silent or nearly so."""
+        """Return the scripted conversation, `calls` times, and three short calls that are silent or nearly so."""
         scenarios = [demo()] * options.calls
         scenarios += [
             Scenario("silence 0xFF", media.silence(_LEVEL_CALL_MS)),
@@ -44,8 +47,18 @@ class Play:
             Scenario("quiet sine", media.tone(_LEVEL_CALL_MS, rms=_DOCUMENT_RMS)),
         ]
         calls = [Call(scenario=scenario, speed=options.speed) for scenario in scenarios]
-        board = Board((str(call.conversation_id), call.scenario.name) for call in calls)
-        return cls(calls, [], board)
+        rows = [
+            CallRow(str(call.conversation_id), call.scenario.name, wanted_turns=len(inputs(call.scenario)))
+            for call in calls
+        ]
+        texts = [row.conversation_id for row in rows if row.wanted_turns]
+        return cls(calls, [], Board(rows, Source.AUDIOHOOK), Placed(texts=texts, speed=options.speed))
+
+    @property
+    def what(self) -> str:
+        """Say what is placed."""
+        short = sum(not row.wanted_turns for row in self.board.rows.values())
+        return f"{len(self.placed.texts)} conversations and {short} short calls of known level"
 
     @property
     def frames_sent(self) -> int:
@@ -62,22 +75,30 @@ async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Ev
     handlers = Handlers(play.board.frames, play.board.record)
     try:
         async with asyncio.TaskGroup() as group:
-            options = Options(credentials=running.credentials, on_start=play.reports.append)
-            placing = group.create_task(run_calls(running.audiohook_url, play.calls, options))
+            texting = group.create_task(running.others.send_texts())
+            placing = group.create_task(_place(running, play))
             while not placing.done():
                 await _turn(running, reader, handlers, on_turn)
+            texting.cancel()
         try:
             async with asyncio.timeout(_SETTLE_BUDGET_S):
                 while not play.board.settled:
                     await _turn(running, reader, handlers, on_turn)
         except TimeoutError:
             running.say("not everything arrived in time; checking what is there")
-        evidence = Evidence()
+        evidence = Evidence(play.board.source)
         evidence.withheld = await running.withheld()
         await reader.all(Handlers(evidence.frames, evidence.record))
     finally:
         await reader.close()
     return evidence
+
+
+async def _place(running: Stage, play: Play) -> None:
+    others = running.others
+    await others.connected()
+    options = Options(credentials=running.credentials, on_start=play.reports.append, on_text=others.say)
+    await run_calls(running.audiohook_url, play.calls, options)
 
 
 async def _turn(running: Stage, reader: TopicReader, handlers: Handlers, on_turn: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ from callstream.demo.checks import Check
 from callstream.demo.evidence import Withheld
 from callstream.demo.pause_checks import withheld_of
 from callstream.demo.services import DemoError, ServiceProcess, free_port
+from callstream.demo.stand_ins import StandIns
 from callstream.demo.sweep import Starts, check_pause, ends
 from callstream.embedded_errors import KafkaStartError
 from callstream.embedded_folder import DataFolder
@@ -27,7 +28,15 @@ from schemas.topics import EMBEDDED_PARTITIONS
 from simulators.audiohook.signature import Credentials
 from sinks.audit_log.verification import BrokenChain
 
-MODULES = ("ingest", "processors.silence", "processors.loss", "sinks.audit_log", "sinks.recording_sync")
+MODULES = (
+    "ingest",
+    "processors.silence",
+    "processors.loss",
+    "processors.transcription",
+    "processors.cognigy",
+    "sinks.audit_log",
+    "sinks.recording_sync",
+)
 _MARKER = "callstream-demo.json"
 _READY_BUDGET_S = 60.0
 
@@ -52,6 +61,7 @@ class Stage:
     options: DemoOptions
     say: Say
     kafka: KafkaSettings
+    others: StandIns
     services: list[ServiceProcess] = field(default_factory=list)
     audiohook_url: str = ""
     starts: Starts = field(default_factory=dict)
@@ -80,7 +90,11 @@ class Stage:
         for module in MODULES:
             process = ServiceProcess(
                 module=module,
-                variables={"KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers, **self._variables(module, port)},
+                variables={
+                    "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+                    **self._variables(module, port),
+                    **self.others.variables.get(module, {}),
+                },
                 admin_port=free_port(),
                 log=self.options.folder / "logs" / f"{module.rpartition('.')[2]}.log",
                 folder=self.options.folder,
@@ -99,8 +113,6 @@ class Stage:
                 "INGEST_AUDIOHOOK_KEYS_FILE": str(self._keys_file),
                 "INGEST_AUDIOHOOK_PUBLISH_DIGITS": "true",
             },
-            "processors.silence": {},
-            "processors.loss": {},
             "sinks.audit_log": {
                 "AUDIT_LOG_STORE_URL": str(self.audit_store),
                 "AUDIT_LOG_HEADS_URL": str(self.audit_heads),
@@ -111,7 +123,7 @@ class Stage:
                 "RECORDING_SYNC_STORE_URL": str(self.recordings),
                 "RECORDING_SYNC_WORK_FOLDER": str(folder / "recording-work"),
             },
-        }[module]
+        }.get(module, {})
 
     @property
     def _keys_file(self) -> Path:
@@ -157,7 +169,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(options: DemoOptions, say: Say) -> AsyncIterator[Stage]:
+async def stage(options: DemoOptions, say: Say, others: StandIns) -> AsyncIterator[Stage]:
     """Yield a stage with Kafka, topics and services running; everything is ended on the way out."""
     broker = EmbeddedKafka(options.folder / "kafka", report=say) if options.embedded else None
     kafka = options.kafka
@@ -171,7 +183,7 @@ async def stage(options: DemoOptions, say: Say) -> AsyncIterator[Stage]:
             kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         say("creating the topics")
         await apply_catalogue(kafka, EMBEDDED_PARTITIONS if options.embedded else None, None, force=False)
-        running = Stage(options, say, kafka, starts=await ends(kafka))
+        running = Stage(options, say, kafka, others, starts=await ends(kafka))
         try:
             say(f"starting {', '.join(module.rpartition('.')[2] for module in MODULES)}")
             await running.start_services()

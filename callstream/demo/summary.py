@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 
 from rich.table import Table
 
 from callstream.demo.checks import Check
 from callstream.demo.evidence import Evidence
-from schemas.symbols import Channel, LossReportKind, SilenceEventKind
+from schemas.symbols import BotTurnKind, Channel, LossReportKind, SilenceEventKind
 
 
 def figures(frames_sent: int, evidence: Evidence) -> list[str]:
@@ -19,7 +20,17 @@ def figures(frames_sent: int, evidence: Evidence) -> list[str]:
         f"Frames: {frames_sent} sent, {stored} stored.",
         f"Silences: {silences} found, and {dead_air} stretches of dead air.",
         _on_the_way(evidence),
+        *_bot(evidence),
     ]
+
+
+def _bot(evidence: Evidence) -> list[str]:
+    """Return nothing where there was no bot."""
+    turns = [turn for turns in evidence.turns.values() for turn in turns if turn.kind is BotTurnKind.TURN_END]
+    if not turns:
+        return []
+    latency_ms = median(turn.response_ms for turn in turns)
+    return [f"Bot: {len(turns)} turns, each answered in {latency_ms:.0f} ms (median)."]
 
 
 def _on_the_way(evidence: Evidence) -> str:

@@ -10,8 +10,8 @@ from runtime.config import KafkaSettings
 from runtime.kafka import TopicPartition, partition_counts, start_consumer, stop_quietly, translated
 from schemas.codec import SchemaStore
 from schemas.errors import InvalidRecord
-from schemas.topics import AUDIO, EVENTS, all_topics
-from simulators.audiohook.demo_call import MARKER_DIGIT, MARKER_PERIOD, MARKER_TEXTS, demo
+from schemas.topics import AUDIO, EVENTS, UTTERANCES, all_topics
+from simulators.audiohook.demo_call import MARKER_DIGIT, MARKER_PERIOD, MARKER_TEXTS, demo, inputs
 from simulators.audiohook.scenario import Frame
 
 _CHUNK_BYTES = 2**20
@@ -43,12 +43,17 @@ async def check_pause(kafka: KafkaSettings, starts: Starts, folder: Path, *, bro
         Sought("its key", word=MARKER_DIGIT),
         *(phrase(f"its text {number}", text) for number, text in enumerate(MARKER_TEXTS, 1)),
     ]
-    controls = [Sought("a frame of before", (frame[:_CONTROL_BYTES],)), Sought("a key of before", word="4")]
+    controls = [
+        Sought("a frame of before", (frame[:_CONTROL_BYTES],)),
+        Sought("a key of before", word="4"),
+        phrase("a text of before", next(text for text in inputs(demo()) if len(text) > 1)),
+    ]
     scan = Scan([*hidden, *controls])
     await _topics(kafka, starts, scan)
     sweep_files(folder, scan)
+    heard_in = [EVENTS.name, UTTERANCES.name]
     seen_in = [AUDIO.name, "recordings/", *(["kafka/"] if broker_files else [])]
-    places = {controls[0].name: seen_in, controls[1].name: [EVENTS.name]}
+    places = {"a frame of before": seen_in, "a key of before": heard_in, "a text of before": heard_in}
     return check_hidden(scan, [one.name for one in hidden], places)
 
 

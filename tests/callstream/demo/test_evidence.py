@@ -6,7 +6,7 @@ from audio.frames import FrameEncoder, decode
 from callstream.demo.evidence import Evidence
 from schemas.codec import SchemaStore
 from schemas.records import AudioFrame, Origin, SilenceEvent
-from schemas.symbols import FrameKind
+from schemas.symbols import FrameKind, Source
 
 STORE = SchemaStore()
 
@@ -16,6 +16,7 @@ def audio(sequence: int, payload: bytes) -> bytes:
         kind=FrameKind.AUDIO,
         session_id=b"s" * 16,
         sequence=sequence,
+        source=Source.AUDIOHOOK,
         sample_rate_hz=8000,
         position_samples=0,
         payload=payload,

@@ -7,14 +7,15 @@ from rich.console import Console
 from callstream.demo.checks import Check
 from callstream.demo.evidence import Evidence, Stored
 from callstream.demo.summary import check_table, figures
-from schemas.records import LossReport, Origin
-from schemas.symbols import Channel, LossReportKind
+from schemas.records import BotTurn, LossReport, Origin
+from schemas.symbols import BotTurnKind, Channel, LossReportKind, Source
 
 NOWHERE = Origin(topic="", partition=0, offset=0, index=0)
 
 
 def loss(conversation: str, channel: Channel = Channel.ALL, **values) -> LossReport:
-    shared = {"conversation_id": conversation, "session_id": "s", "channel": channel, "origin": NOWHERE}
+    shared = {"conversation_id": conversation, "session_id": "s", "origin": NOWHERE}
+    shared |= {"channel": channel, "source": Source.AUDIOHOOK}
     counts = {"discarded_ms": 0, "paused_ms": 0, "stalls": 0, "stall_longest_ms": 0}
     return LossReport(kind=LossReportKind.FINAL, **(shared | counts | values))
 
@@ -34,6 +35,16 @@ def test_packets_lost_are_told_where_a_source_numbers_them_and_counted_once() ->
     evidence.record(loss("a", lost=2, expected=100, lost_signed=2))
     evidence.record(loss("a", Channel.EXTERNAL, lost=2, expected=100, lost_signed=2))
     assert figures(0, evidence)[-1].endswith("never held up; 2 of 100 packets lost (2.0%).")
+
+
+def test_the_bots_latency_is_the_median_over_all_turns() -> None:
+    evidence = Evidence()
+    for response_ms in (5.0, 7.0, 90.0):
+        end = BotTurn(
+            kind=BotTurnKind.TURN_END, response_ms=response_ms, conversation_id="a", session_id="s", origin=NOWHERE
+        )
+        evidence.record(end)
+    assert figures(0, evidence)[-1] == "Bot: 3 turns, each answered in 7 ms (median)."
 
 
 def test_a_failure_stands_under_its_check_with_its_call_and_what_was_found() -> None:

@@ -1,6 +1,7 @@
 """The sweep reads every record and every file: one record or file with what was said in the pause fails the check."""
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from callstream.topics_command import apply_catalogue
 from runtime.config import KafkaSettings
 from runtime.kafka import start_producer
 from schemas.codec import SchemaStore
-from schemas.records import AudioFrame, CallEvent
+from schemas.records import AudioFrame, CallEvent, Origin, Utterance
 from schemas.symbols import CallEventKind, FrameKind
-from schemas.topics import AUDIO, EVENTS, dead_letters
-from simulators.audiohook.demo_call import MARKER_DIGIT, MARKER_TEXTS, MARKER_TONE, demo
+from schemas.topics import AUDIO, EVENTS, UTTERANCES, dead_letters
+from simulators.audiohook.demo_call import MARKER_DIGIT, MARKER_TEXTS, MARKER_TONE, demo, inputs
 
 STORE = SchemaStore()
+NOWHERE = Origin(topic="", partition=0, offset=0, index=0)
 NEEDLE = Sought("it", (b"needle",))
 
 
@@ -81,13 +83,16 @@ async def test_one_record_with_what_was_said_in_the_pause_fails_the_check(kafka:
             await producer.send_and_wait(settings.topic_prefix + topic, value, key=b"c")
         return await check_pause(settings, starts, folder, broker_files=False)
 
-    good = [(AUDIO.name, frame(heard)), (EVENTS.name, event(digit="4"))]
+    text = next(text for text in inputs(demo()) if len(text) > 1)
+    said = Utterance(text=text, conversation_id="c", session_id="s", origin=NOWHERE)
+    spoken = [(EVENTS.name, event(text=text)), (UTTERANCES.name, STORE.encode(said))]
+    spoken.append((UTTERANCES.name, STORE.encode(replace(said, text="4"))))
+    good = [(AUDIO.name, frame(heard)), (EVENTS.name, event(digit="4")), *spoken]
     try:
         held = await check(*good)
-        assert (held.ok, held.found) == (True, "nothing of it in 2 records and 1 files")
-        assert (
-            await check()
-        ).found == "a frame of before not seen in calls.audio; a key of before not seen in calls.events"
+        assert (held.ok, held.found) == (True, "nothing of it in 5 records and 1 files")
+        blind = await check()
+        assert blind.found.startswith("a frame of before not seen in calls.audio; a key of before not seen in calls.")
         for name, leak in LEAKS.items():
             leaked = await check(*good, leak)
             assert (leaked.ok, leaked.found) == (False, f"{name} in {leak[0]}")
