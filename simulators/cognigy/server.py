@@ -134,7 +134,7 @@ class CognigyServer:
     async def _answer(self, request: _Request) -> tuple[Answer, bytes]:
         if (request.method, request.path) == ("GET", "/inputs"):
             return Answer(), json.dumps([_plain(taken) for taken in self.received]).encode()
-        if request.path.rpartition("/")[2] != self._token:
+        if request.path not in {f"/{self._token}", f"/test/{self._token}"}:
             return _refusal(HTTPStatus.NOT_FOUND, "no such endpoint")
         if request.method != "POST":
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "only POST")

@@ -65,11 +65,18 @@ async def test_inputs_are_listed_in_the_order_of_their_arrival(server, http):
         (TOKEN, json.dumps({"userId": "u", "text": "hello"}).encode(), 400),
         (TOKEN, b"x" * (MOST_BODY_BYTES + 1), 413),
         ("another", asked(), 404),
+        (f"/{TOKEN}", asked(), 404),
+        (f"v1/{TOKEN}", asked(), 404),
     ],
 )
 async def test_what_is_wrong_with_a_request_is_refused_and_not_taken(server, http, token, body, status):
     assert (await post(http, server, body, token)).status == status
     assert (server.received, server.requests) == ([], 1)
+
+
+async def test_the_test_address_is_the_same_bot(server, http):
+    assert (await post(http, server, asked(), f"test/{TOKEN}")).status == 200
+    assert len(server.received) == 1
 
 
 async def test_a_status_is_answered_as_often_as_told(server, http):
