@@ -100,7 +100,6 @@ class MediaStreamsProtocol:
             return [CloseConnection(_NORMAL)]
         effects: list[Effect] = []
         for key, session in self._followed.items():
-            session.heard_s = now_s
             if loss is not None:
                 head = session.placement.head_samples
                 effects.append(loss.reconnected(key, position_samples=head, last_frame_s=session.frame_s))

@@ -124,6 +124,12 @@ def test_a_backlog_delivered_at_once_has_its_places():
     assert placed == [Placed(160 * n, late=False) for n in range(1, 1500)]
 
 
+def test_packets_longer_than_the_tolerance_may_follow_each_other_at_once():
+    placement = Placement(Scale())
+    placed = [placement.place(n, n * 160_000, 160_000, 5.0) for n in range(3)]
+    assert placed == [Placed(160_000 * n, late=False) for n in range(3)]
+
+
 @pytest.mark.parametrize("jump_s", [-11, 11, 3600])
 def test_a_jump_of_the_timestamp_begins_anew_where_it_arrives(jump_s):
     sender = Sender(timestamp=10**6)
@@ -266,6 +272,14 @@ def test_what_a_new_connection_repeats_keeps_its_places_and_is_late():
     assert [p.late for p in placed] == [n < 499 for n in range(350, 520)]
     assert placed[0].gap == Gap(Reason.RECONNECT, 80_000, 0, estimated=False)
     assert all(p.gap is None for p in placed[1:])
+
+
+def test_what_counted_before_a_loss_is_over_once_the_new_connection_counts_anew():
+    sender = reconnected(50)
+    sender.placement.place(10**6, 2**31, 160, 1001.0)
+    gap = sender.send(50).gap
+    assert gap is not None
+    assert gap.reason is Reason.RESTART
 
 
 def test_a_stray_packet_before_the_loss_does_not_hide_the_count_that_goes_on():
