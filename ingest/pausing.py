@@ -205,7 +205,7 @@ class Gate:
 
     def _audio(self, guarded: _Guarded, fact: AudioReceived, now_s: float) -> list[Fact | Observed]:
         reason = self._why_not(guarded.conversation)
-        stop = fact.position_samples + fact.duration_samples
+        stop = fact.position_samples + max(0, fact.duration_samples)
         stretch = guarded.stretch
         if reason is not None:
             withheld: list[Fact | Observed] = [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]

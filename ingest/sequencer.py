@@ -182,7 +182,7 @@ class Sequencer:
 
     def _audio(self, session: _Session, fact: AudioReceived, at: Moment, *, room: bool) -> list[Outgoing]:
         session.last_frame_s = at.monotonic_s
-        session.position_samples = fact.position_samples + fact.duration_samples
+        session.position_samples = max(session.position_samples, fact.position_samples + max(0, fact.duration_samples))
         if not room:
             return self._drop(session, fact, at)
         records = self._announce_dropped(session, at)

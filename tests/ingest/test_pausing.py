@@ -201,6 +201,15 @@ def test_a_packet_out_of_order_at_the_begin_of_a_pause_moves_no_mark_back():
     assert call.resume().hear(audio(4)) == [resumed(480, 160), audio(4)]
 
 
+def test_audio_whose_length_or_place_is_not_known_is_withheld_like_any_other():
+    call = Call()
+    opus = [replace(audio(number), duration_samples=-1) for number in range(4)]
+    assert call.hear(opus[0]) == [opus[0]]
+    early = replace(audio(0), position_samples=-1)
+    assert call.pause().hear(opus[1], early, opus[2]) == [withheld(), paused(160), withheld(), withheld()]
+    assert call.resume().hear(opus[3]) == [resumed(160, 320), opus[3]]
+
+
 def test_unknown_withholds_too_under_a_reason_of_its_own():
     call = Call(audiohook=False)
     assert call.hear(audio(0), audio(1)) == [withheld(), paused(0, Reason.OTHER), withheld()]

@@ -196,6 +196,12 @@ def test_closed_says_how_long_the_session_lasted_and_forgets_it():
         written.take(audio(1))
 
 
+def test_audio_that_is_late_or_of_unknown_length_moves_the_position_not_back():
+    written = Written().take(OPENED, audio(4), audio(0), replace(audio(5), duration_samples=-1))
+    closed = written.take(SessionClosed("k", Reason.END)).frames
+    assert closed.position_samples.tolist() == [0, 4, 0, 5, 5]
+
+
 def test_a_later_session_names_the_id_of_the_one_it_goes_on_from():
     written = Written().take(OPENED, SessionClosed("k", Reason.RECONNECT))
     first = written.events[0].session_id
