@@ -42,7 +42,7 @@ class Talking:
         self.lookback_ms = lookback_ms
         self.planned: list[tuple[int, str]] = []
         self.begun: list[int] = []
-        self._sent = sent
+        self.sent = sent
         self._after_send = after_send
 
     def begin(self, partition: int) -> None:
@@ -67,9 +67,9 @@ class Talking:
             try:
                 await hands.announce(self._entry(hands, turn_id, TurnState.SENDING))
             except Fenced:
-                self._tell(self._sent.with_suffix(".fenced"), turn_id)
+                self._tell(self.sent.with_suffix(".fenced"), turn_id)
                 raise
-            self._tell(self._sent, turn_id)
+            self._tell(self.sent, turn_id)
             await self._after_send(turn_id)
         state = TurnState.AMBIGUOUS if known is TurnState.SENDING else known or TurnState.ANSWERED
         await hands.write(self._answers(job, hands, turn_id, state))
