@@ -1,7 +1,6 @@
 """Lines over fake connections: one after the other, given up, at fault, drained. The real ones: tests/integration."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -23,6 +22,7 @@ SOURCE = "fake"
 LOST = ConnectionLost(1006, "", ClosedBy.NETWORK)
 SPENT = GivenUp("attempts", 5, None)
 POLICY = Policy(close_timeout_s=0.05)
+PATIENT = Policy(close_timeout_s=3600)
 
 
 class FakeDialer:
@@ -100,12 +100,19 @@ class Machine:
 class Rig:
     """A line whose machines are kept."""
 
-    def __init__(self, *script: Pipe | Exception, around: Surroundings | None = None, **machine: bool) -> None:
+    def __init__(
+        self,
+        *script: Pipe | Exception,
+        around: Surroundings | None = None,
+        policy: Policy = POLICY,
+        rest_s: float = 0,
+        **machine: bool,
+    ) -> None:
         self.outlet = FakeOutlet()
         self.dialer = FakeDialer(*script)
         self.machines: list[Machine] = []
         self._machine = machine
-        dial = Dial(SOURCE, "1 of 1", "ws://localhost", POLICY, self.make, rest_s=0)
+        dial = Dial(SOURCE, "1 of 1", "ws://localhost", policy, self.make, rest_s)
         self.line = Line(dial, self.dialer, around or surroundings(self.outlet))
 
     def make(self) -> Machine:
@@ -211,19 +218,18 @@ async def test_a_drain_ends_a_connection_the_way_of_its_protocol():
 
 
 async def test_a_drain_between_two_connections_waits_for_none():
-    rig = Rig(Pipe(LOST))
-    async with asyncio.TaskGroup() as tasks:
+    rig = Rig(Pipe(LOST), policy=PATIENT)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(rig.line.run())
         await rig.dialer.idle.wait()
         rig.line.drain()
     assert rig.outlet.marks() == [("OPENED", "UNKNOWN"), ("CLOSED", "DRAIN")]
-    assert rig.machines[0].connections == 1
+    assert (rig.machines[0].connections, rig.machines[0].finished) == (1, True)
 
 
 async def test_a_drain_ends_a_rest():
-    rig = Rig(SPENT)
-    rig.line._dial = replace(rig.line._dial, rest_s=3600)
-    async with asyncio.TaskGroup() as tasks:
+    rig = Rig(SPENT, policy=PATIENT, rest_s=3600)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(rig.line.run())
         while rig.dialer.script:
             await asyncio.sleep(0)

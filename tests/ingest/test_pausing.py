@@ -135,6 +135,15 @@ def test_a_session_that_ends_in_a_pause_leaves_the_conversation_paused_until_ano
     assert (book.state(CALL), book.pause_ended_s(CALL)) == (PauseState.ACTIVE, 9)
 
 
+def test_a_paused_session_that_ends_beside_an_active_one_ends_its_pause():
+    book = PauseBook()
+    for session in ((1, "a"), (2, "b")):
+        book.opened(CALL, session, 0)
+    book.told(CALL, (1, "a"), 1, paused=True)
+    book.closed(CALL, (1, "a"), 2)
+    assert (book.state(CALL), book.pause_ended_s(CALL)) == (PauseState.ACTIVE, 2)
+
+
 def test_only_so_many_ended_conversations_are_remembered():
     book = PauseBook(past_calls=2)
     for number in range(4):
