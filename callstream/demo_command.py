@@ -13,7 +13,7 @@ from callstream.demo.checks import Check
 from callstream.demo.evidence import Evidence
 from callstream.demo.findings import findings, recording_paths
 from callstream.demo.play import Play, perform
-from callstream.demo.stage import DemoOptions, Stage, stage
+from callstream.demo.stage import DemoOptions, DemoSource, Stage, stage
 from callstream.demo.stand_ins import stand_ins
 from callstream.demo.summary import check_table, figures
 from runtime.clock import SystemClock
@@ -33,6 +33,7 @@ def demo(
         "data/demo"
     ),
     *,
+    source: Annotated[DemoSource, typer.Option(help="How the calls reach ingest.")] = DemoSource.AUDIOHOOK,
     stay: Annotated[bool, typer.Option("--stay", help="Keep everything running afterwards, until Ctrl-C.")] = False,
 ) -> None:
     """Place calls and watch them travel to the far end; ends with 0 when every check holds.
@@ -41,7 +42,7 @@ def demo(
     """
     settings = load(Settings, "DEMO_")
     embedded = not is_given("KAFKA_BOOTSTRAP_SERVERS")
-    options = DemoOptions(calls, speed, data_dir.absolute(), settings.kafka, embedded=embedded)
+    options = DemoOptions(source, calls, speed, data_dir.absolute(), settings.kafka, embedded=embedded)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
@@ -82,7 +83,7 @@ class _Demo:
     async def _play(self, stopping: asyncio.Event) -> int:
         play = Play.of(self._options)
         async with stand_ins(play.placed) as others, stage(self._options, self._say, others) as running:
-            self._say(f"placing {play.what} to {running.audiohook_url} at speed {self._options.speed:g}")
+            self._say(f"placing {play.what} {running.way} at speed {self._options.speed:g}")
             evidence = await self._perform(running, play)
             checks = findings(running, play, evidence)
             if self._stay:
@@ -92,14 +93,16 @@ class _Demo:
                 await stopping.wait()
             self._say("stopping the services")
             ended = await running.stop_services()
-            audit, pause = await running.audit_check(), await running.pause_check()
-        checks += [("all", check) for check in (*ended, audit, pause)]
+            ended.append(await running.audit_check())
+            if play.placed.texts:
+                ended.append(await running.pause_check())
+        checks += [("all", check) for check in ended]
         self._summary(running, play, evidence, checks)
         return 0 if all(check.ok for _, check in checks) else _FAILED
 
     async def _perform(self, running: Stage, play: Play) -> Evidence:
         if not self._console.is_terminal:
-            return await perform(running, play, lambda: self._line(play))
+            return await perform(running, play, lambda: self._line(running, play))
         with Live(console=self._console, refresh_per_second=4, transient=False) as live:
             return await perform(running, play, lambda: live.update(play.board.table(self._console.width)))
 
@@ -108,16 +111,16 @@ class _Demo:
             f"[dim]{self._clock.monotonic_s() - self._began_s:5.1f} s[/dim]  {text}", highlight=False, soft_wrap=True
         )
 
-    def _line(self, play: Play) -> None:
+    def _line(self, running: Stage, play: Play) -> None:
         now_s = self._clock.monotonic_s()
         if now_s - self._said_s >= _LINE_EVERY_S:
             self._said_s = now_s
-            self._say(f"{play.frames_sent} frames sent; {play.board.line()}")
+            self._say(f"{play.frames_sent(running.others)} frames sent; {play.board.line()}")
 
     def _summary(self, running: Stage, play: Play, evidence: Evidence, checks: list[tuple[str, Check]]) -> None:
         self._console.print()
         self._console.print(check_table(checks))
-        for line in figures(play.frames_sent, evidence):
+        for line in figures(play.frames_sent(running.others), evidence):
             self._console.print(line, highlight=False)
         paths = recording_paths(running, evidence, list(play.board.rows))
         self._console.print(f"Recordings: {len(paths)}, each with a description (.json) beside it:", highlight=False)

@@ -78,7 +78,7 @@ def check_call(call: PlacedCall, evidence: Evidence, recordings: Sequence[Record
     events = evidence.silence.get(conversation, [])
     yield Check("the call went as scripted", call.report.ok, call.report.detail or call.report.outcome)
     yield _frames(call, stored)
-    yield _log(stored)
+    yield check_log(stored)
     yield from _recording(call, recordings)
     pauses = [span for span in expected_truth(call.scenario) if span.kind == "pause" and span.intact]
     if pauses:
@@ -110,7 +110,8 @@ def _frames(call: PlacedCall, stored: Stored) -> Check:
     return Check("every frame is stored, byte for byte", same, found)
 
 
-def _log(stored: Stored) -> Check:
+def check_log(stored: Stored) -> Check:
+    """Every record of the session is there once, from its first to its last."""
     whole = stored.last_sequence + 1 == stored.records and not stored.holes
     framed = stored.kinds["OPENED"] == 1 and stored.kinds["CLOSED"] == 1
     found = f"{stored.records} records, {stored.holes} missing, {stored.repeats} repeated"

@@ -11,6 +11,7 @@ from callstream.demo.loss_checks import check_loss
 from callstream.demo.pause_checks import check_keys, check_withheld
 from callstream.demo.play import Play
 from callstream.demo.stage import Stage
+from callstream.demo.stream import check_stream
 from schemas.records import RecordingEvent
 from simulators.audiohook.demo_call import MARKER_TEXTS
 from simulators.audiohook.scenario import Dtmf
@@ -33,15 +34,19 @@ def findings(running: Stage, play: Play, evidence: Evidence) -> list[Finding]:
             continue
         placed = PlacedCall(call.scenario, report, real_time=running.options.speed == 1)
         found += [(name, check) for check in _call_checks(running, placed, evidence)]
-    found.append(("all", check_withheld(play.reports, len(MARKER_TEXTS) * len(play.placed.texts), evidence.withheld)))
+    for conversation, stream in running.others.media.reports.items():
+        files = _recordings(running, evidence, conversation)
+        found += [(conversation[:8], check) for check in check_stream(conversation, stream, evidence, files)]
+    if play.placed.texts:
+        texts = len(MARKER_TEXTS) * len(play.placed.texts)
+        found.append(("all", check_withheld(play.reports, texts, evidence.withheld)))
     bad = Check("no frame became unreadable", evidence.bad_frames == 0, f"{evidence.bad_frames} bad records")
     return [*found, ("all", bad)]
 
 
 def _call_checks(running: Stage, call: PlacedCall, evidence: Evidence) -> Iterator[Check]:
     conversation, scenario = call.report.conversation_id, call.scenario
-    files = [_recording(running.recordings, event) for event in evidence.recordings.get(conversation, [])]
-    yield from check_call(call, evidence, files)
+    yield from check_call(call, evidence, _recordings(running, evidence, conversation))
     yield from check_loss(call, evidence.losses.get(conversation, []))
     if any(isinstance(action, Dtmf) for action in scenario.actions):
         yield check_keys(scenario, evidence.events.get(conversation, []))
@@ -51,6 +56,10 @@ def _call_checks(running: Stage, call: PlacedCall, evidence: Evidence) -> Iterat
         events = evidence.silence.get(conversation, [])
         silent = scenario.name.startswith("silence")
         yield check_level(scenario.name, events, scenario.audio.samples, silent=silent)
+
+
+def _recordings(running: Stage, evidence: Evidence, conversation: str) -> list[Recording]:
+    return [_recording(running.recordings, event) for event in evidence.recordings.get(conversation, [])]
 
 
 def _recording(folder: Path, event: RecordingEvent) -> Recording:

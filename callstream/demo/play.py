@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import uuid4
 
 from callstream.demo.board import Board, CallRow
 from callstream.demo.evidence import Evidence
 from callstream.demo.reader import Handlers, TopicReader
-from callstream.demo.stage import DemoOptions, Stage
-from callstream.demo.stand_ins import Placed
+from callstream.demo.stage import DemoOptions, DemoSource, Stage
+from callstream.demo.stand_ins import Placed, StandIns
+from callstream.demo.stream import LOST_RATIO, streamed
 from runtime.errors import Unavailable
 from schemas.symbols import Source
 from schemas.topics import ACTIVITY, AUDIO, BOT, EVENTS, LOSS, RECORDINGS, SILENCE
@@ -19,6 +21,7 @@ from simulators.audiohook.demo_call import demo, inputs
 from simulators.audiohook.report import CallReport
 from simulators.audiohook.scenario import Scenario
 from simulators.conversation import mulaw
+from simulators.media_streams.server import Interaction
 
 _TOPICS = tuple(topic.name for topic in (AUDIO, EVENTS, SILENCE, ACTIVITY, LOSS, BOT, RECORDINGS))
 _SETTLE_BUDGET_S = 45.0
@@ -39,6 +42,22 @@ class Play:
 
     @classmethod
     def of(cls, options: DemoOptions) -> "Play":
+        """Return what the options ask for."""
+        return cls._of_streams(options) if options.source is DemoSource.MEDIA_STREAMS else cls._of_calls(options)
+
+    @classmethod
+    def _of_streams(cls, options: DemoOptions) -> "Play":
+        """Return the caller's side of the conversation, `calls` times, as numbered packets of which some are lost."""
+        streams = [
+            Interaction(str(uuid4()), streamed(number).plan(), starts_on_subscription=False)
+            for number in range(options.calls)
+        ]
+        rows = [CallRow(one.interaction_id, "media stream", channels=1) for one in streams]
+        placed = Placed(streams=streams, speed=options.speed)
+        return cls([], [], Board(rows, Source.MEDIA_STREAMS), placed)
+
+    @classmethod
+    def _of_calls(cls, options: DemoOptions) -> "Play":
         """Return the scripted conversation, `calls` times, and three short calls that are silent or nearly so."""
         scenarios = [demo()] * options.calls
         scenarios += [
@@ -57,13 +76,15 @@ class Play:
     @property
     def what(self) -> str:
         """Say what is placed."""
+        if self.placed.streams:
+            return f"{len(self.placed.streams)} streams of numbered packets, of which {LOST_RATIO:.0%} never arrive,"
         short = sum(not row.wanted_turns for row in self.board.rows.values())
         return f"{len(self.placed.texts)} conversations and {short} short calls of known level"
 
-    @property
-    def frames_sent(self) -> int:
-        """Frames handed to the sockets so far."""
-        return sum(report.frames_sent for report in self.reports)
+    def frames_sent(self, others: StandIns) -> int:
+        """Return how many frames were handed to the sockets so far."""
+        streamed = sum(len(report.sent) for report in others.media.reports.values())
+        return streamed + sum(report.frames_sent for report in self.reports)
 
 
 async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Evidence:
@@ -71,7 +92,7 @@ async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Ev
 
     Raises `DemoError` when a service ends meanwhile. A call that does not arrive shows in the evidence.
     """
-    reader = await TopicReader.at_end(running.kafka, _TOPICS)
+    reader = await TopicReader.since(running.kafka, _TOPICS, running.starts)
     handlers = Handlers(play.board.frames, play.board.record)
     try:
         async with asyncio.TaskGroup() as group:
@@ -99,6 +120,7 @@ async def _place(running: Stage, play: Play) -> None:
     await others.connected()
     options = Options(credentials=running.credentials, on_start=play.reports.append, on_text=others.say)
     await run_calls(running.audiohook_url, play.calls, options)
+    await others.stream()
 
 
 async def _turn(running: Stage, reader: TopicReader, handlers: Handlers, on_turn: Callable[[], None]) -> None:

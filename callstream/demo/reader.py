@@ -1,12 +1,12 @@
-"""Follows the demo's topics from where they ended when the demo began."""
+"""Follows the demo's topics from where they ended before its services began."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from audio.frames import Frames, decode
 from runtime.config import KafkaSettings
-from runtime.kafka import AIOKafkaConsumer, TopicPartition, partition_counts, start_consumer, stop_quietly, translated
+from runtime.kafka import AIOKafkaConsumer, TopicPartition, start_consumer, stop_quietly, translated
 from schemas.codec import SchemaStore
 from schemas.errors import InvalidRecord
 from schemas.topics import AUDIO, by_name
@@ -29,20 +29,19 @@ class TopicReader:
         self._store = SchemaStore()
 
     @classmethod
-    async def at_end(cls, kafka: KafkaSettings, topics: Sequence[str]) -> "TopicReader":
-        """Return a reader that begins where the topics end now. Raises `Unavailable`."""
-        counts = await partition_counts(kafka, topics)
-        partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+    async def since(
+        cls, kafka: KafkaSettings, topics: Collection[str], starts: Mapping[TopicPartition, int]
+    ) -> "TopicReader":
+        """Return a reader of those topics that begins at `starts`. Raises `Unavailable`."""
         consumer = await start_consumer(kafka, client_id="callstream-demo", auto_offset_reset="earliest")
+        reader = cls(consumer, {tp: offset for tp, offset in starts.items() if tp.topic in topics})
         with translated():
-            consumer.assign(partitions)
-            starts = dict(await consumer.end_offsets(partitions))
-        reader = cls(consumer, starts)
+            consumer.assign(list(reader.starts))
         reader.rewind()
         return reader
 
     def rewind(self) -> None:
-        """Begin again where the topics ended when the reader was made."""
+        """Begin again at the starts."""
         for tp, offset in self.starts.items():
             self._consumer.seek(tp, offset)
 

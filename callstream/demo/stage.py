@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from callstream.audit_command import check as verify_audit_log
@@ -43,10 +44,18 @@ _READY_BUDGET_S = 60.0
 Say = Callable[[str], None]
 
 
+class DemoSource(StrEnum):
+    """How the calls reach ingest."""
+
+    AUDIOHOOK = "audiohook"
+    MEDIA_STREAMS = "media-streams"
+
+
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What to show: how many calls, how fast, where the files go, which Kafka (None: the embedded one)."""
+    """What to show: which source, how many calls, how fast, where the files go, which Kafka if not the embedded one."""
 
+    source: DemoSource
     calls: int
     speed: float
     folder: Path
@@ -81,6 +90,13 @@ class Stage:
     def recordings(self) -> Path:
         """Folder of the recordings."""
         return self.options.folder / "recordings"
+
+    @property
+    def way(self) -> str:
+        """Say how the calls reach ingest."""
+        if self.options.source is DemoSource.MEDIA_STREAMS:
+            return f"from {self.others.media.url}"
+        return f"to {self.audiohook_url}"
 
     async def start_services(self) -> None:
         """Start every component and wait until all are ready. Raises `DemoError`."""

@@ -51,6 +51,19 @@ class StandIns:
             conversation, text = await self._texts.get()
             await self.appfoundry.send(self.sockets[conversation], transcript(0, text).content)
 
+    async def stream(self) -> None:
+        """Stream every call from its begin to its end. Raises `DemoError` when nobody subscribes."""
+        reports = self.media.reports
+        try:
+            async with asyncio.timeout(_CONNECT_BUDGET_S):
+                await self.media.until(lambda: all(report.subscriptions for report in reports.values()))
+        except TimeoutError:
+            message = "ingest did not subscribe to the media streams; its log says why"
+            raise DemoError(message) from None
+        for interaction in reports:
+            self.media.begin(interaction)
+        await self.media.until(lambda: all(report.ended for report in reports.values()))
+
     async def connected(self) -> None:
         """Return when every WebSocket of a call's texts is connected. Raises `DemoError`."""
         try:

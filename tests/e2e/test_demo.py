@@ -34,6 +34,8 @@ def test_the_demo_in_real_time_holds_every_check_and_leaves_what_it_names(tmp_pa
     assert "All checks hold" in output
     assert "NO" not in re.findall(r"│ (yes|NO) +│", output)
     assert "Frames: 285 sent, 285 stored." in output
+    assert "Bot: 20 turns" in output
+    assert "2.4 s skipped by the platform, 6.0 s paused, held up" in output
     recordings = sorted(folder.glob("recordings/**/*.wav"))
     assert len(recordings) == 5
     for path in recordings:

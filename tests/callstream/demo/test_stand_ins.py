@@ -57,3 +57,18 @@ async def test_a_socket_nobody_connects_to_is_explained(monkeypatch: pytest.Monk
     async with stand_ins(Placed([CONVERSATION])) as running:
         with pytest.raises(DemoError, match="did not connect"):
             await running.connected()
+
+
+async def test_streams_nobody_subscribes_to_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CONNECT_BUDGET_S", 0.05)
+    stream = Interaction("stream", Script(audio=b"\xff" * 1600).plan(), starts_on_subscription=False)
+    async with stand_ins(Placed(streams=[stream])) as running:
+        with pytest.raises(DemoError, match="did not subscribe"):
+            await running.stream()
+
+
+async def test_without_calls_there_is_nobody_to_wait_for() -> None:
+    async with stand_ins(Placed()) as running:
+        await running.connected()
+        await running.stream()
+        assert running.appfoundry.connections == 0
