@@ -64,6 +64,7 @@ class HttpClient:
         peer: str,
         *,
         timeout_s: float,
+        connect_timeout_s: float | None = None,
         connections: int = 16,
         credentials: tuple[str, str] | None = None,
         cafile: str | None = None,
@@ -72,6 +73,7 @@ class HttpClient:
     ) -> None:
         """Prepare a pool. `timeout_s` bounds a whole request; `credentials` are user and password of basic auth.
 
+        `connect_timeout_s` bounds the making of a connection; a request that did not get one in time is `Unsent`.
         With `any_status` an answer of 429 or 5xx is an answer like any other: it says what is wrong.
 
         Raises `ConfigError` when `cafile` cannot be used.
@@ -88,7 +90,7 @@ class HttpClient:
         self._client = httpx2.AsyncClient(
             auth=credentials,
             verify=context,
-            timeout=httpx2.Timeout(timeout_s),
+            timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s or timeout_s),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
             trust_env=False,
@@ -134,7 +136,7 @@ class HttpClient:
             outcome = "unsent"
             message = f"{self._peer}: no connection: {type(error).__name__}"
             raise Unsent(message) from None
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             message = f"{self._peer}: no answer: {type(error).__name__}"
             raise Unavailable(message) from None
         except httpx2.InvalidURL:

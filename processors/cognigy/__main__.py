@@ -13,8 +13,6 @@ from runtime.service import Service, main
 from schemas.records import Utterance
 from schemas.topics import UTTERANCES
 
-_MARGIN_S = 3.0
-
 
 async def start(service: Service[CognigySettings], topic: str = UTTERANCES.name) -> None:
     """Carry a topic's inputs to the bot until the service stops."""
@@ -22,12 +20,17 @@ async def start(service: Service[CognigySettings], topic: str = UTTERANCES.name)
     url, token = endpoint(settings)
     if url.startswith("http://"):
         service.log.warning("the bot is reached without TLS: whoever is on the way reads the token")
-    timeout_s, connections = settings.read_timeout_s, settings.forwarder.max_in_flight
     async with HttpClient(
-        "cognigy", timeout_s=timeout_s, connections=connections, clock=clock, any_status=True
+        "cognigy",
+        timeout_s=settings.read_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        connections=settings.forwarder.max_in_flight,
+        clock=clock,
+        any_status=True,
     ) as http:
-        # the whole may take longer than each part, so that a connection that is not made counts as unsent
-        client = RestClient(http, url, token, timeout_s=timeout_s + _MARGIN_S, clock=clock)
+        # the whole may take as long as its parts, so that a connection that is not made counts as unsent
+        whole_s = settings.connect_timeout_s + settings.read_timeout_s
+        client = RestClient(http, url, token, timeout_s=whole_s, clock=clock)
         pace = Pace(settings.rate_per_s, settings.burst)
         worker = f"{socket.gethostname()}/{os.getpid()}"
         forward = CognigyForward(client, rules(settings), pace, clock, service.log, worker=worker)

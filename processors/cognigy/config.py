@@ -56,6 +56,9 @@ class CognigySettings(ForwardingSettings):
         3, gt=0, le=10_000, description="Requests a second of this process; the limit of an address ÷ processes."
     )
     burst: int = Field(50, ge=1, le=10_000, description="Requests that may leave at once after a quiet time.")
+    connect_timeout_s: float = Field(
+        3, gt=0, le=60, description="How long a connection may take to be made; then the input was not sent."
+    )
     read_timeout_s: float = Field(20, gt=0, le=120, description="How long an answer may take; then nobody knows.")
 
     def contradictions(self) -> Iterator[tuple[str, str]]:

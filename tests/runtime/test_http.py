@@ -79,6 +79,26 @@ async def test_no_connection_is_unsent(client):
             await client.request("POST", f"http://127.0.0.1:{free.getsockname()[1]}/")
 
 
+async def test_a_connection_that_is_not_made_in_time_is_unsent():
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # the queue of a listener that accepts nobody is full: further connections are neither made nor refused
+        for filling in (first, second):
+            filling.setblocking(False)
+            filling.connect_ex(full.getsockname())
+        async with HttpClient("peer", timeout_s=30, connect_timeout_s=0.1) as client:
+            with pytest.raises(Unsent, match="ConnectTimeout"):
+                await client.request("POST", f"http://127.0.0.1:{full.getsockname()[1]}/")
+
+
+async def test_a_body_that_cannot_be_unpacked_is_no_answer(peer, url, client):
+    peer.answer = Response(b"no gzip", 200, {"content-encoding": "gzip"})
+    with pytest.raises(Unavailable, match="DecodingError") as error:
+        await client.request("POST", url)
+    assert not isinstance(error.value, Unsent)
+
+
 async def test_a_connection_cut_after_sending_is_not_unsent(client):
     async def cut(reader, writer):
         await reader.readline()
