@@ -168,9 +168,7 @@ class Gate:
             return self._event(guarded, fact, now_s)
         if isinstance(fact, SessionClosed):
             return [self._close(guarded, fact, now_s)]
-        if isinstance(fact, Mark) and fact.position_samples >= 0:
-            guarded.head = max(guarded.head, fact.position_samples + max(0, fact.duration_samples))
-        return [fact]
+        return self._mark(guarded, fact) if isinstance(fact, Mark) else [fact]
 
     def _open(self, fact: SessionOpened, now_s: float) -> None:
         if fact.key in self._stating or fact.key in self._guarded:
@@ -213,7 +211,7 @@ class Gate:
                 start = max(fact.position_samples, guarded.head)
                 if stretch is not None:
                     start = max(start, stretch.stop)
-                    withheld.append(_resumed(fact.key, stretch, start))
+                    withheld.append(self._resume(guarded, fact.key, stretch, start))
                 withheld.append(Mark(fact.key, FrameKind.PAUSED, reason, start))
                 stretch = guarded.stretch = _Stretch(reason, start, start, now_s)
             stretch.stop = max(stretch.stop, stop)
@@ -223,14 +221,27 @@ class Gate:
         if stretch is not None:
             if fact.position_samples < stretch.stop and now_s - stretch.last_s < LATE_S:
                 return [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
-            end = max(fact.position_samples, stretch.stop)
-            passed.append(_resumed(fact.key, stretch, end))
-            guarded.floor, guarded.floor_until_s = end, stretch.last_s + LATE_S
-            guarded.stretch = None
+            passed.append(self._resume(guarded, fact.key, stretch, max(fact.position_samples, stretch.stop)))
         elif fact.position_samples < guarded.floor and now_s < guarded.floor_until_s:
             return [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
         guarded.head = max(guarded.head, stop)
         return [*passed, fact]
+
+    def _mark(self, guarded: _Guarded, fact: Mark) -> list[Fact | Observed]:
+        """A gap stands beside withheld audio, not in it: each consumer then books both at their lengths."""
+        if fact.position_samples < 0 or fact.kind not in (FrameKind.GAP, FrameKind.DISCARDED):
+            return [fact]
+        guarded.head = max(guarded.head, fact.position_samples + max(0, fact.duration_samples))
+        stretch = guarded.stretch
+        if stretch is None:
+            return [fact]
+        return [self._resume(guarded, fact.key, stretch, max(fact.position_samples, stretch.stop)), fact]
+
+    def _resume(self, guarded: _Guarded, key: str, stretch: _Stretch, end: int) -> Mark:
+        """End a stretch where the next mark or audio begins."""
+        guarded.stretch = None
+        guarded.floor, guarded.floor_until_s = end, stretch.last_s + LATE_S
+        return Mark(key, FrameKind.RESUMED, stretch.reason, stretch.start, end - stretch.start)
 
     def _event(self, guarded: _Guarded, fact: EventReceived, now_s: float) -> list[Fact | Observed]:
         if not self._silent(guarded.conversation, now_s):
@@ -256,10 +267,6 @@ class Gate:
         if guarded.stretch is None:
             return fact
         return replace(fact, position_samples=max(fact.position_samples, guarded.stretch.stop))
-
-
-def _resumed(key: str, stretch: _Stretch, end: int) -> Mark:
-    return Mark(key, FrameKind.RESUMED, stretch.reason, stretch.start, end - stretch.start)
 
 
 def _holds_content(event: CallEvent) -> bool:

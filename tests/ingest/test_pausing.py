@@ -265,6 +265,21 @@ def test_marks_and_info_go_on_in_a_pause():
     assert call.hear(info, gap, audio(5)) == [info, gap, withheld(), paused(800)]
 
 
+def test_a_gap_in_a_pause_stands_between_two_withheld_stretches():
+    call = Call().pause()
+    call.hear(audio(0))
+    gap, alive = Mark("s", FrameKind.GAP, Reason.RECONNECT, 160, 320), Mark("s", FrameKind.ALIVE, position_samples=0)
+    assert call.hear(alive, gap, audio(3)) == [alive, resumed(0, 160), gap, withheld(), paused(480)]
+    assert call.resume().hear(audio(2), audio(4)) == [withheld(), resumed(480, 160), audio(4)]
+
+
+def test_a_gap_that_ends_a_pause_lets_no_late_packet_of_it_through():
+    call = Call().pause()
+    call.hear(audio(0), audio(2))
+    gap = Mark("s", FrameKind.GAP, Reason.RECONNECT, 480, 160)
+    assert call.resume().hear(gap, audio(1), audio(4)) == [resumed(0, 480), gap, withheld(), audio(4)]
+
+
 def test_a_second_opening_of_a_session_is_left_to_the_sequencer():
     call = Call().pause()
     call.hear(audio(0))
