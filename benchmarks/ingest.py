@@ -19,6 +19,7 @@ from benchmarks.rig import broker, result
 from callstream.demo.evidence import Evidence
 from callstream.demo.reader import Handlers, TopicReader
 from callstream.demo.services import ServiceProcess, free_port
+from callstream.demo.sweep import ends
 from runtime.clock import SystemClock
 from runtime.http import HttpClient
 from schemas.topics import AUDIO
@@ -126,7 +127,7 @@ async def measure(frame_ms: int, seconds: float, rounds: list[int]) -> None:
             os.sched_setaffinity(pid, {_INGEST_CORE})
             await ingest.until_ready(http, 30)
             for calls in rounds:
-                reader = await TopicReader.at_end(kafka, [AUDIO.name])
+                reader = await TopicReader.since(kafka, [AUDIO.name], await ends(kafka))
                 began_s, used_s = _clock.monotonic_s(), cpu_s(pid)
                 report = await place(f"ws://127.0.0.1:{port}/audiohook/v2", folder, calls, frame_ms, seconds)
                 share = (cpu_s(pid) - used_s) / (_clock.monotonic_s() - began_s)

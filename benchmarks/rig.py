@@ -32,10 +32,17 @@ async def broker() -> AsyncIterator[KafkaSettings]:
 
 
 class Calls:
-    """PCMU calls of noise and silence in turn, as encoded records: one channel, or two interleaved."""
+    """PCMU calls of noise and silence in turn, as encoded records: one channel, or two interleaved.
 
-    def __init__(self, calls: int, frame_ms: int, channels: int = 2, seed: int = 1) -> None:
+    `numbered`: as packets of a source that numbers them, none of them missing.
+    """
+
+    def __init__(self, calls: int, frame_ms: int, channels: int = 2, seed: int = 1, *, numbered: bool = False) -> None:
+        kind = "numbered" if numbered else "unnumbered"
+        self.what = f"{calls} calls, {channels} channels, {kind} {frame_ms}-ms frames"
         self.store = SchemaStore()
+        self._source = Source.RTP if numbered else Source.AUDIOHOOK
+        self._number_bits = 16 if numbered else 0
         self._encode = FrameEncoder(self.store).encode
         self._samples = RATE_HZ * frame_ms // 1000
         chance = np.random.default_rng(seed)
@@ -53,7 +60,7 @@ class Calls:
         info = SessionInfo(conversation_id=self.keys[call].decode())
         frame = AudioFrame(
             kind=FrameKind.OPENED,
-            source=Source.AUDIOHOOK,
+            source=self._source,
             session_id=self._sessions[call],
             sequence=0,
             sample_rate_hz=RATE_HZ,
@@ -66,15 +73,19 @@ class Calls:
         """Return frame `number` of a call: two seconds loud, two seconds quiet, each call at another phase."""
         phase = (number * self._samples // RATE_HZ + call) // 2 % 2
         payloads = self._quiet if phase else self._loud
+        bits = self._number_bits
         return self._encode(
             AudioFrame(
                 kind=FrameKind.AUDIO,
-                source=Source.AUDIOHOOK,
+                source=self._source,
                 codec=Codec.PCMU,
                 channels=self._channels,
                 sample_rate_hz=RATE_HZ,
+                source_sequence_bits=bits,
                 session_id=self._sessions[call],
+                stream=call if bits else -1,
                 sequence=number + 1,
+                source_sequence=number % 2**bits if bits else -1,
                 position_samples=number * self._samples,
                 duration_samples=self._samples,
                 captured_at_s=captured_at_s,
