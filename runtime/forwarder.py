@@ -37,7 +37,6 @@ from runtime.lanes import Lanes
 from runtime.service import Service
 from runtime.topics_check import check_counts
 from runtime.tuning import ForwarderTuning, ForwardingSettings
-from runtime.turn_log import TurnTable
 from schemas.records import Record
 from schemas.topics import by_name, turns
 
@@ -192,8 +191,7 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         partitions = list(assigned)
         if self._consumer is not None:
             self._consumer.pause(*partitions)
-        kept_ms = turns(self._forward.group).retention_ms or 0
-        self._held.take([Held(tp, TurnTable(kept_ms)) for tp in partitions])
+        self._held.take([Held(tp) for tp in partitions])
         self._service.log.info("partitions assigned", partitions=[tp.partition for tp in partitions])
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -273,8 +271,7 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
             return
         now_s = self._service.clock.monotonic_s()
         fresh = [record for record in records if record.offset >= lanes.position]
-        for raw in fresh:
-            lanes.add(raw.offset, self._jobs.planned(raw), now_s)
+        held.add([(raw, self._jobs.planned(raw)) for raw in fresh], now_s)
         metrics.FORWARD_RECORDS.labels(topic=held.tp.topic, partition=str(held.tp.partition)).inc(len(fresh))
 
     async def _ask(self, held: Held[W], missing: set[int]) -> None:

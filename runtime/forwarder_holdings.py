@@ -61,9 +61,8 @@ class Holdings(Generic[W]):
         """Take note of a commit."""
         for tp, offset in offsets.items():
             held = self._held.get(tp)
-            if held is not None and held.lanes is not None:
-                held.last_committed = offset
-                held.lanes.committed(offset)
+            if held is not None:
+                held.committed(offset)
 
     def lost(self, error: Fenced) -> None:
         """Drop everything: the group has given it to others. Another assignment will follow."""

@@ -69,23 +69,31 @@ class Jobs(Generic[W]):
         metrics.FORWARD_IN_FLIGHT.set(self._in_flight)
 
     async def _do(self, held: Held[W], ticket: Ticket[Carry[W] | Bury]) -> None:
-        """Do one job to its end. Where it failed, `fail` has heard of it, or `held.cut` says so."""
-        work = ticket.work
+        """Do one job to its end. One that was fenced, or raised, leaves its record unfinished."""
+        work, fenced = ticket.work, held.cut
         try:
             if isinstance(work, Carry):
-                hands = JobHands(self._means, held, work.received, work.job.key)
-                try:
-                    await self._forward.carry(work.job, hands)
-                except InvalidRecord as error:
-                    await self._bury(held, Bury(work.raw, work.received, str(error)))
+                fenced = await self._carried_in_vain(held, work)
             else:
                 await self._bury(held, work)
         except Exception as error:  # noqa: BLE001 - the loop raises it, after what is finished was committed
             if not (isinstance(error, Fenced) and held.cut):
                 self._fail(error)
             return
-        if not held.cut and held.lanes is not None:
+        if not fenced and not held.cut and held.lanes is not None:
             held.lanes.done(ticket)
+
+    async def _carried_in_vain(self, held: Held[W], work: Carry[W]) -> bool:
+        """Carry a job; tell whether it was to stop meanwhile, whatever it made of that."""
+        hands = JobHands(self._means, held, work.received, work.job.key)
+        try:
+            await self._forward.carry(work.job, hands)
+        except InvalidRecord as error:
+            await self._bury(held, Bury(work.raw, work.received, str(error)))
+        except Fenced:
+            if not hands.over:
+                raise
+        return hands.over
 
     def _after_job(self, held: Held[W], task: "asyncio.Task[None]") -> None:
         del held.jobs[task]

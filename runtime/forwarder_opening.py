@@ -22,6 +22,7 @@ from runtime.kafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, tran
 from runtime.lanes import Lanes
 from runtime.service import Service
 from runtime.tuning import ForwarderTuning
+from runtime.turn_log import REMEMBERED_MS
 from schemas.records import Record, TurnEntry
 from schemas.symbols import TurnState
 from schemas.topics import turns
@@ -122,11 +123,14 @@ class TakeOver(Generic[W]):
             start = int(committed)
             self._check_position(held.tp, start, first, end)
         self._forward.begin(held.tp.partition)
+        last = await self._reader.last_before(held.tp, first, start)
         if self._forward.keeps_turns:
-            await self._read_turns(held)
-        if self._forward.lookback_ms and start > first:
-            since = await self._reader.before(held.tp, self._forward.lookback_ms, first, start)
-            await self._reader.read(held.tp, since, start, partial(self._look_at, held))
+            await self._read_turns(held, last)
+        if self._forward.lookback_ms and last is not None:
+            since = await self._reader.offset_at(held.tp, last.timestamp - self._forward.lookback_ms)
+            await self._reader.read(
+                held.tp, last.offset if since is None else since, start, partial(self._look_at, held)
+            )
         return start
 
     def _check_position(self, tp: TopicPartition, position: int, first: int, end: int) -> None:
@@ -143,10 +147,14 @@ class TakeOver(Generic[W]):
         )
         raise ConfigError([message])
 
-    async def _read_turns(self, held: Held[W]) -> None:
+    async def _read_turns(self, held: Held[W], last: ConsumerRecord | None) -> None:
+        """Read the turns that may concern what comes behind `last`, to the topic's end."""
         topic = self._application.topic(turns(self._application.group).name)
         tp = TopicPartition(topic, held.tp.partition)
         first, end = await self._reader.bounds(tp)
+        since = None if last is None else await self._reader.offset_at(tp, last.timestamp - REMEMBERED_MS)
+        if last is not None:
+            first = end if since is None else since
         await self._reader.read(tp, first, end, partial(self._note_turns, held))
 
     async def _note_turns(self, held: Held[W], records: Sequence[ConsumerRecord]) -> None:

@@ -1,6 +1,7 @@
 """One input partition held by the Forwarder, from its assignment until it is taken away, and the hands of its jobs."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -62,10 +63,10 @@ class Held(Generic[W]):
     `lanes` is None until the partition is taken over. Once `cut` is set its jobs can do nothing any more.
     """
 
-    def __init__(self, tp: TopicPartition, turn_table: TurnTable) -> None:
+    def __init__(self, tp: TopicPartition) -> None:
         self.tp = tp
         self.lanes: Lanes[Carry[W] | Bury] | None = None
-        self.turns = turn_table
+        self.turns = TurnTable()
         self.jobs: dict[asyncio.Task[None], Ticket[Carry[W] | Bury]] = {}
         self.cut = False
         self.closing = False
@@ -78,6 +79,24 @@ class Held(Generic[W]):
         self.paused = False
         """Not read because too much waits."""
         self.last_committed = -1
+        self._read: deque[tuple[int, int]] = deque()
+        """Behind what was read at once: its offset and the time of its last record."""
+
+    def add(self, records: Sequence[tuple[ConsumerRecord, list[tuple[bytes, Carry[W] | Bury]]]], at_s: float) -> None:
+        """Take the next records with their work, read at `at_s`."""
+        if self.lanes is None or not records:
+            return
+        for raw, work in records:
+            self.lanes.add(raw.offset, work, at_s)
+        self._read.append((self.lanes.position, records[-1][0].timestamp))
+
+    def committed(self, offset: int) -> None:
+        """Take note of a commit."""
+        self.last_committed = offset
+        if self.lanes is not None:
+            self.lanes.committed(offset)
+        while self._read and self._read[0][0] <= offset:
+            self.turns.finished_before(self._read.popleft()[1])
 
     def check(self) -> None:
         """Raise `Fenced` once the partition was taken away."""
@@ -108,6 +127,8 @@ class JobHands(Generic[W]):
         self._held = held
         self._received = received
         self._key = key
+        self.over = False
+        """The job was told to stop: it counts as not done, whatever it does."""
 
     @property
     def received(self) -> Received:
@@ -128,17 +149,21 @@ class JobHands(Generic[W]):
 
     def turn(self, turn_id: str) -> TurnState | None:
         """See `Hands.turn`."""
-        self._held.check()
+        self._check()
         return self._held.turns.state(turn_id)
 
     async def announce(self, entry: TurnEntry) -> None:
         """See `Hands.announce`.
 
-        1. intent   a crash up to here: the turn was never begun
+        1. intent   a crash up to here: the turn was never begun; nor is it when the partition is being given away
         2. proof    a crash from here on: the next owner finds the intent and treats the turn as ambiguous;
                     frozen here: the commit is refused, and nothing leaves
         3. send     frozen here: bytes leave late, but only ours, for the next owner found the intent
         """
+        if self._held.closing:
+            # a turn that is not begun is better begun by the next owner than cut off and ambiguous
+            self.over = True
+        self._check()
         self._means.before_step("intent")
         await self._put(intent_key(entry.turn_id), entry)
         self._means.before_step("proof")
@@ -146,7 +171,7 @@ class JobHands(Generic[W]):
         await self._means.committer.prove()
         metrics.FORWARD_PROOF_SECONDS.observe(self._means.clock.monotonic_s() - started_s)
         self._means.before_step("send")
-        self._held.check()
+        self._check()
 
     async def conclude(self, entry: TurnEntry) -> None:
         """See `Hands.conclude`."""
@@ -162,11 +187,17 @@ class JobHands(Generic[W]):
         at_ms = await self._write([self._row(topic, key, means.store.encode(entry), None)])
         self._held.turns.note(key, entry.state, at_ms if at_ms >= 0 else round(means.clock.wall_s() * 1000))
 
+    def _check(self) -> None:
+        self._held.check()
+        if self.over:
+            message = f"{self._held.tp.topic}/{self._held.tp.partition} is being given away"
+            raise Fenced(message)
+
     def _row(self, topic: str, key: bytes, value: bytes, timestamp_ms: int | None) -> Row:
         return Row(topic, self._held.tp.partition, key, value, timestamp_ms)
 
     async def _write(self, rows: Sequence[Row]) -> int:
-        stored_at_ms = await self._means.writer.write(rows, self._held.check)
+        stored_at_ms = await self._means.writer.write(rows, self._check)
         # what was stored while the partition was taken away is stored; the job must not go on
-        self._held.check()
+        self._check()
         return stored_at_ms

@@ -41,27 +41,25 @@ class LogReader:
         async with self._one_at_a_time:
             return await self._answer(lambda consumer: bounds(consumer, tp))
 
-    async def before(self, tp: TopicPartition, span_ms: int, first: int, offset: int) -> int:
-        """Return the first offset whose record is at most `span_ms` older than the last record before `offset`.
-
-        `first` is where the log begins; `offset` where there is no record before it.
-        """
+    async def last_before(self, tp: TopicPartition, first: int, offset: int) -> ConsumerRecord | None:
+        """Return the last record before `offset`; None where there is none. `first` is where the log begins."""
         last: list[ConsumerRecord] = []
 
         async def keep(records: Sequence[ConsumerRecord]) -> None:
-            last[:] = [record for record in records if record.offset < offset][-1:] or last
+            last[:] = records[-1:] or last
 
         back = 1
         while not last and offset - back // _STEP_FACTOR > first:
             # what was compacted or aborted leaves holes
             await self.read(tp, max(first, offset - back), offset, keep)
             back *= _STEP_FACTOR
-        if not last:
-            return offset
-        since_ms = max(0, last[0].timestamp - span_ms)
+        return last[0] if last else None
+
+    async def offset_at(self, tp: TopicPartition, at_ms: int) -> int | None:
+        """Return the offset of the first record that is not older than `at_ms`; None where all are older."""
         async with self._one_at_a_time:
-            found = await self._answer(lambda consumer: consumer.offsets_for_times({tp: since_ms}))
-        return last[0].offset if found[tp] is None else min(int(found[tp].offset), offset)
+            found = await self._answer(lambda consumer: consumer.offsets_for_times({tp: max(0, at_ms)}))
+        return None if found[tp] is None else int(found[tp].offset)
 
     async def read(self, tp: TopicPartition, start: int, end: int, handle: Handle) -> None:
         """Hand over what lies between two offsets, poll by poll."""

@@ -1,9 +1,12 @@
 """The turns of one partition as the turns topic tells them: intents and results, newest last, results before intents.
 
 A turn has two records, `<turn id>/intent` and `<turn id>/result`, so that an intent a frozen worker wrote late never
-replaces a result. An intent without a result is SENDING: whether bytes left is not known. A turn is forgotten once its
-newest record is older than the topic keeps records (counted in the broker's time from the newest one seen), for then a
-new owner could not read it either; that bounds the memory: about 250 bytes for each turn of that time.
+replaces a result. An intent without a result is SENDING: whether bytes left is not known.
+
+A turn is forgotten, and not read by a new owner, when its newest record is `REMEMBERED_MS` older than the newest input
+record before which everything is finished and committed. The turn of a record that is not finished was begun after that
+record was written, so it is always remembered; what the margin is for are repeats of inputs that were finished before.
+That bounds the memory: about 250 bytes for each turn of that time.
 """
 
 from collections import OrderedDict
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 
 from schemas.symbols import TurnState
 
+REMEMBERED_MS = 2 * 3_600_000
 _INTENT = "/intent"
 _RESULT = "/result"
 
@@ -33,12 +37,10 @@ class _Turn:
 
 
 class TurnTable:
-    """State of turns by id; `retention_ms` is how long the topic keeps a record."""
+    """State of turns by id."""
 
-    def __init__(self, retention_ms: int) -> None:
-        self._retention_ms = retention_ms
+    def __init__(self) -> None:
         self._turns: OrderedDict[str, _Turn] = OrderedDict()
-        self._newest_ms = 0
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -59,8 +61,15 @@ class TurnTable:
         turn = self._turns.get(turn_id)
         return None if turn is None else turn.state
 
+    def finished_before(self, at_ms: int) -> None:
+        """Forget what need not be remembered once every input record up to this time is finished."""
+        while self._turns:
+            turn_id, turn = next(iter(self._turns.items()))
+            if turn.at_ms >= at_ms - REMEMBERED_MS:
+                return
+            del self._turns[turn_id]
+
     def _put(self, turn_id: str, state: TurnState, at_ms: int, *, concluded: bool) -> None:
-        self._newest_ms = max(self._newest_ms, at_ms)
         known = self._turns.get(turn_id)
         if known is None:
             self._turns[turn_id] = _Turn(state, concluded, at_ms)
@@ -69,12 +78,3 @@ class TurnTable:
                 known.state, known.concluded = state, concluded
             known.at_ms = max(known.at_ms, at_ms)
             self._turns.move_to_end(turn_id)
-        self._forget()
-
-    def _forget(self) -> None:
-        oldest_ms = self._newest_ms - self._retention_ms
-        while self._turns:
-            turn_id, turn = next(iter(self._turns.items()))
-            if turn.at_ms >= oldest_ms:
-                return
-            del self._turns[turn_id]

@@ -96,8 +96,11 @@ class Group:
     async def bounds(self, tp: TopicPartition) -> tuple[int, int]:
         return 0, len(self.log) if tp == TP else 0
 
-    async def before(self, _tp, _span_ms: int, first: int, _offset: int) -> int:
-        return first
+    async def last_before(self, _tp, first: int, offset: int) -> Record | None:
+        return self.log[offset - 1] if offset > first else None
+
+    async def offset_at(self, tp: TopicPartition, at_ms: int) -> int | None:
+        return next((record.offset for record in self.log if record.timestamp >= at_ms), None) if tp == TP else None
 
     async def read(self, tp: TopicPartition, start: int, end: int, handle) -> None:
         await self.reading.wait()

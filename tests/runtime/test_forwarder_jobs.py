@@ -1,6 +1,7 @@
 """Jobs from the record to their end: in order, bounded, buried where nobody can use them, undone where fenced."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
@@ -17,9 +18,8 @@ from runtime.forwarding import Hands, Job, Received
 from runtime.kafka import TopicPartition
 from runtime.lanes import Lanes
 from runtime.log import get_logger
-from runtime.turn_log import TurnTable
 from schemas.codec import SchemaStore
-from schemas.records import CallEvent
+from schemas.records import CallEvent, TurnEntry
 from schemas.symbols import CallEventKind
 from tests.runtime.talking import until
 
@@ -55,7 +55,7 @@ class Host:
         self.rows: list[Row] = []
         self.refused = 0
         self.failed: list[Exception] = []
-        self.held: Held = Held(TopicPartition("calls.events", 0), TurnTable(1))
+        self.held: Held = Held(TopicPartition("calls.events", 0))
         self.held.lanes = self.lanes = Lanes(0, max_waiting=100, max_ahead=100)
         service = SimpleNamespace(store=STORE)
         means = Means(
@@ -66,7 +66,7 @@ class Host:
             writer=self,
             committer=None,
             before_step=lambda _: None,
-            keeps_turns=False,
+            keeps_turns=True,
         )
         decoder = Decoder(service, "calls.events", CallEvent)
         self.jobs = Jobs(means, Texts(carry), decoder, group, limit, self.failed.append)
@@ -150,6 +150,20 @@ async def test_a_job_that_swallows_its_loss_has_not_done_its_record_and_starts_n
         host.add(event("one"), event("two"))
         await until(lambda: done != [] and not host.held.jobs)
     assert (done, host.lanes.committable, host.rows, host.failed) == (["one"], 0, [], [])
+
+
+@pytest.mark.parametrize("swallows", [True, False])
+async def test_a_job_that_would_begin_a_turn_while_its_partition_is_given_away_is_left_undone(swallows: bool) -> None:
+    async def carry(_: str, hands: Hands) -> None:
+        host.held.closing = True
+        with contextlib.suppress(Fenced) if swallows else contextlib.nullcontext():
+            await hands.announce(TurnEntry(turn_id="t", origin=hands.received.origin(0)))
+
+    async with asyncio.TaskGroup() as group:
+        host = Host(group, carry)
+        host.add(event("one"))
+        await until(lambda: not host.held.jobs)
+    assert (host.lanes.committable, host.rows, host.failed) == (0, [], [])
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), Fenced("says the component, but nothing was taken away")])

@@ -1,6 +1,7 @@
 """The hands of a job: what they store, in which order, and that they do nothing once the partition is gone."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +12,9 @@ from runtime.forwarder_partition import Held, JobHands, Means
 from runtime.forwarder_writer import Row
 from runtime.forwarding import Received
 from runtime.kafka import TopicPartition
+from runtime.lanes import Lanes
 from runtime.log import get_logger
-from runtime.turn_log import TurnTable, intent_key, result_key
+from runtime.turn_log import REMEMBERED_MS, intent_key, result_key
 from schemas.codec import SchemaStore
 from schemas.records import BotTurn, Origin, TurnEntry
 from schemas.symbols import TurnState
@@ -49,7 +51,7 @@ class Outside:
 class Case:
     def __init__(self, *, keeps_turns: bool = True) -> None:
         self.outside = Outside()
-        self.held: Held = Held(TopicPartition("calls.utterances", 3), TurnTable(3_600_000))
+        self.held: Held = Held(TopicPartition("calls.utterances", 3))
         means = Means(
             application=Application("cognigy", "replay.x."),
             store=SchemaStore(),
@@ -107,6 +109,32 @@ async def test_a_job_that_goes_on_after_the_loss_can_do_nothing() -> None:
     with pytest.raises(Fenced):
         case.hands.turn("t")
     assert case.outside.rows == []
+
+
+async def test_no_turn_is_begun_while_the_partition_is_given_away_but_one_begun_may_end() -> None:
+    case = Case()
+    await case.hands.announce(TURN)
+    case.held.closing = True
+    await case.hands.write([ANSWER])
+    await case.hands.conclude(TURN)
+    stored = len(case.outside.rows)
+    with pytest.raises(Fenced):
+        await case.hands.announce(TURN)
+    with pytest.raises(Fenced):
+        await case.hands.write([ANSWER])
+    assert (len(case.outside.rows), case.hands.over) == (stored, True)
+
+
+def test_a_turn_is_remembered_until_what_came_long_after_it_is_committed() -> None:
+    held = Case().held
+    held.lanes = Lanes(0, max_waiting=10, max_ahead=10)
+    held.turns.note(intent_key("t"), TurnState.SENDING, 1000)
+    for offset, at_ms in enumerate([1000, 1001 + REMEMBERED_MS]):
+        held.add([(SimpleNamespace(offset=offset, timestamp=at_ms), [])], 0.0)
+    held.committed(1)
+    assert held.turns.state("t") is TurnState.SENDING
+    held.committed(2)
+    assert held.turns.state("t") is None
 
 
 async def test_turns_need_a_component_that_keeps_them() -> None:
