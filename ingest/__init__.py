@@ -3,8 +3,11 @@
 Promise: what reached us is stored, or announced as a GAP mark with its reason and, where knowable, its length. A source
 is answered from memory whatever Kafka does; while Kafka is away records wait in bounded memory, then audio is dropped
 and announced. Each session gets an id of its own and numbers its records; a repeat carries the same numbers. Audio,
-digits and transcripts that arrive while a session is paused go nowhere.
+digits and transcripts that arrive while a session is paused go nowhere; neither do those of a source that does not say
+so, while another session of the call is paused or while nobody says whether it is. A source we call that is away is
+dialled again, alone: sessions of all others go on.
 
 `protocol` is the interface of a source and `sources` hold one each (`table` lists them); `server` accepts connections,
-`session` is the shell of one, `sequencer` numbers its facts, `outlet` takes them to Kafka.
+`dialling` opens those of sources we call, `session` is the shell of a protocol, `pausing` withholds what may not be
+published, `sequencer` numbers the facts, `outlet` takes them to Kafka.
 """

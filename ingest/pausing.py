@@ -59,7 +59,7 @@ class PauseBook:
     """Conversation → whether it is paused, as told by the sessions of this process that state pauses.
 
     A conversation is paused while any of them is. One whose last session ended in a pause stays paused until another
-    session of it opens: nobody has said that the pause is over.
+    session of it says what holds: nobody has said that the pause is over.
     """
 
     def __init__(self, past_calls: int = _PAST_CALLS) -> None:
@@ -68,7 +68,7 @@ class PauseBook:
         self._past: OrderedDict[str, _Call] = OrderedDict()
 
     def opened(self, conversation: str, session: tuple[object, str], now_s: float) -> None:
-        """Take down a session that states pauses; it begins active."""
+        """Take down a session that states pauses, once its own state is known; it counts as active until told."""
         call = self._calls.get(conversation)
         if call is None:
             call = self._calls[conversation] = self._past.pop(conversation, _Call())
@@ -92,7 +92,9 @@ class PauseBook:
             call.pause_ended_s = now_s
         if not call.paused:
             call.left_paused = was_paused
-            self._past[conversation] = self._calls.pop(conversation)
+            del self._calls[conversation]
+            if call.pause_ended_s > _LONG_AGO:
+                self._past[conversation] = call
             if len(self._past) > self._limit:
                 self._past.popitem(last=False)
 
@@ -151,12 +153,13 @@ class Gate:
         self._book = book
         self._rules = rules
         self._stating: dict[str, str] = {}
+        self._in_book: set[str] = set()
         self._guarded: dict[str, _Guarded] = {}
 
     def take(self, fact: Fact, now_s: float) -> list[Fact | Observed]:
         """Return what of a fact may go on, with the marks that stand for what may not. `now_s` is monotonic."""
         if isinstance(fact, SessionOpened):
-            self._open(fact, now_s)
+            self._open(fact)
             return [fact]
         guarded = self._guarded.get(fact.key)
         if guarded is None:
@@ -170,27 +173,35 @@ class Gate:
             return [self._close(guarded, fact, now_s)]
         return self._mark(guarded, fact) if isinstance(fact, Mark) else [fact]
 
-    def _open(self, fact: SessionOpened, now_s: float) -> None:
+    def _open(self, fact: SessionOpened) -> None:
         if fact.key in self._stating or fact.key in self._guarded:
             return
         conversation = fact.info.conversation_id
         if fact.states_pauses:
             self._stating[fact.key] = conversation
-            self._book.opened(conversation, (self, fact.key), now_s)
         else:
             self._guarded[fact.key] = _Guarded(conversation)
 
     def _note(self, fact: Fact, now_s: float) -> None:
-        """Keep the book by a fact of a session that states pauses."""
+        """Keep the book by a fact of a session that states pauses.
+
+        A session that opens in a pause says so right after it opened: its audio or its first mark shows its state.
+        """
         conversation = self._stating.get(fact.key)
         if conversation is None:
             return
-        if isinstance(fact, Mark) and fact.kind in (FrameKind.PAUSED, FrameKind.RESUMED):
-            paused = fact.kind is FrameKind.PAUSED
-            self._book.told(conversation, (self, fact.key), now_s, paused=paused)
+        if isinstance(fact, AudioReceived | Mark):
+            if fact.key not in self._in_book:
+                self._in_book.add(fact.key)
+                self._book.opened(conversation, (self, fact.key), now_s)
+            if isinstance(fact, Mark) and fact.kind in (FrameKind.PAUSED, FrameKind.RESUMED):
+                paused = fact.kind is FrameKind.PAUSED
+                self._book.told(conversation, (self, fact.key), now_s, paused=paused)
         elif isinstance(fact, SessionClosed):
             del self._stating[fact.key]
-            self._book.closed(conversation, (self, fact.key), now_s)
+            if fact.key in self._in_book:
+                self._in_book.remove(fact.key)
+                self._book.closed(conversation, (self, fact.key), now_s)
 
     def _why_not(self, conversation: str) -> Reason | None:
         """Return the reason of a pause that holds now; None where all may be published."""

@@ -62,7 +62,7 @@ class Call:
         rules = PauseRules(publish, guard_s)
         self.stating, self.guarded = Gate(self.book, rules), Gate(self.book, rules)
         if audiohook:
-            self.say(opened("a", states_pauses=True))
+            self.begin()
             self.now_s += 60
         self.guarded.take(opened("s", states_pauses=False), self.now_s)
 
@@ -70,6 +70,9 @@ class Call:
         for fact in facts:
             assert self.stating.take(fact, self.now_s) == [fact]
         return self
+
+    def begin(self) -> "Call":
+        return self.say(opened("a", states_pauses=True), Mark("a", FrameKind.ALIVE, position_samples=0))
 
     def pause(self) -> "Call":
         return self.say(Mark("a", FrameKind.PAUSED, Reason.SECURE_PAUSE, 5))
@@ -153,7 +156,39 @@ def test_only_so_many_ended_conversations_are_remembered():
     assert [book.state(str(number)) is PauseState.PAUSED for number in range(4)] == [False, False, True, True]
 
 
+def test_only_pauses_are_remembered():
+    book = PauseBook(past_calls=1)
+    book.opened(CALL, (1, "a"), 0)
+    book.told(CALL, (1, "a"), 1, paused=True)
+    book.closed(CALL, (1, "a"), 2)
+    book.opened("another", (1, "a"), 3)
+    book.closed("another", (1, "a"), 4)
+    assert book.state(CALL) is PauseState.PAUSED
+
+
 # audio
+
+
+@pytest.mark.parametrize(
+    "sign", [Mark("a", FrameKind.ALIVE, position_samples=0), replace(audio(0), key="a")], ids=["a mark", "audio"]
+)
+def test_a_session_that_has_only_opened_says_nothing_yet(sign):
+    call = Call(audiohook=False).say(opened("a", states_pauses=True))
+    assert call.book.state(CALL) is PauseState.UNKNOWN
+    assert call.say(sign).book.state(CALL) is PauseState.ACTIVE
+
+
+def test_a_session_that_opens_in_a_pause_lets_nothing_through_before_it_says_so():
+    call = Call().pause().say(SessionClosed("a", Reason.SOCKET_LOST), opened("a", states_pauses=True))
+    assert call.hear(audio(0)) == [withheld(), paused(0)]
+    assert call.pause().hear(audio(1)) == [withheld()]
+    assert call.resume().hear(audio(2)) == [resumed(0, 320), audio(2)]
+
+
+def test_a_session_that_ends_before_it_says_anything_changes_nothing():
+    call = Call(audiohook=False).say(opened("a", states_pauses=True), SessionClosed("a", Reason.SOCKET_LOST))
+    assert call.book.state(CALL) is PauseState.UNKNOWN
+    assert call.begin().book.state(CALL) is PauseState.ACTIVE
 
 
 def test_what_a_session_that_states_pauses_says_goes_on_unchanged():
@@ -222,7 +257,7 @@ def test_audio_whose_length_or_place_is_not_known_is_withheld_like_any_other():
 def test_unknown_withholds_too_under_a_reason_of_its_own():
     call = Call(audiohook=False)
     assert call.hear(audio(0), audio(1)) == [withheld(), paused(0, Reason.OTHER), withheld()]
-    call.say(opened("a", states_pauses=True))
+    call.begin()
     assert call.hear(audio(2)) == [resumed(0, 320, Reason.OTHER), audio(2)]
 
 
@@ -230,7 +265,7 @@ def test_unknown_is_published_where_the_operator_says_so_and_a_known_pause_still
     call = Call(publish=True, audiohook=False)
     transcript = event(CallEventKind.TRANSCRIPT, text="yes")
     assert call.hear(audio(0), transcript) == [audio(0), transcript]
-    call.say(opened("a", states_pauses=True)).pause()
+    call.begin().pause()
     assert call.hear(audio(1)) == [withheld(), paused(160)]
 
 
@@ -244,7 +279,7 @@ def test_a_pause_of_another_conversation_means_nothing():
 def test_a_stretch_that_changes_its_reason_is_two():
     call = Call(audiohook=False)
     call.hear(audio(0))
-    call.say(opened("a", states_pauses=True)).pause()
+    call.begin().pause()
     assert call.hear(audio(1)) == [withheld(), resumed(0, 160, Reason.OTHER), paused(160)]
     call.say(SessionClosed("a", Reason.SOCKET_LOST))
     assert call.hear(audio(2)) == [withheld()]
@@ -308,7 +343,7 @@ def test_words_are_withheld_while_nobody_says_whether_the_call_is_paused_and_for
     call = Call(audiohook=False)
     fact = event(CallEventKind.TRANSCRIPT, text="yes")
     assert call.hear(fact) == [withheld(Observation.EVENT_WHILE_PAUSED)]
-    call.say(opened("a", states_pauses=True))
+    call.begin()
     assert call.hear(fact) == [withheld(Observation.EVENT_WHILE_PAUSED)]
     assert call.wait(2).hear(fact) == [fact]
 
@@ -359,7 +394,7 @@ class Story(Call):
             self.wait(1)
         elif name == "open" and not self.live:
             self.live = True
-            self.say(opened("a", states_pauses=True))
+            self.begin()
         elif name == "close" and self.live:
             self.live = False
             self.say(SessionClosed("a", Reason.END))

@@ -36,6 +36,7 @@ class Heard:
         self.at_s = START_MS / 1000
         self.records: list[tuple[int, Outgoing]] = []
         self._stating.take(SessionOpened("a", INFO, Source.AUDIOHOOK, 8000), self.at_s)
+        self.state(FrameKind.ALIVE)
         self.take(SessionOpened("s", INFO, source, 8000, Codec.PCMU, Channels.MIXED, states_pauses=False))
 
     def take(self, fact: Fact) -> "Heard":
