@@ -136,11 +136,15 @@ class _Demo:
     def _endpoints(self, running: Stage) -> None:
         folder = self._options.folder
         self._console.print("\nEverything goes on running until Ctrl-C:", highlight=False)
-        self._console.print(f"  Kafka      {running.kafka.bootstrap_servers}", highlight=False)
-        self._console.print(f"  AudioHook  {running.audiohook_url}", highlight=False)
-        for service in running.services:
-            self._console.print(f"  {service.name:<10} http://127.0.0.1:{service.admin_port}/metrics", highlight=False)
-        self._console.print(f"  Keys       {_short(folder / 'audiohook-keys.json')}", highlight=False)
+        places = {
+            "Kafka": str(running.kafka.bootstrap_servers),
+            "AudioHook": running.audiohook_url,
+            "its keys": _short(folder / "audiohook-keys.json"),
+            "the bot's inputs": f"{running.others.bot.url}/inputs",
+            **{one.name: f"http://127.0.0.1:{one.admin_port}/metrics" for one in running.services},
+        }
+        for name, place in places.items():
+            self._console.print(f"  {name:<17} {place}", highlight=False, soft_wrap=True)
 
 
 def _short(path: Path) -> str:

@@ -33,4 +33,4 @@ def _answered(heard: Sequence[str], turns: Sequence[BotTurn]) -> Check:
     fits = said == [f"You said: {text}" for text in heard] and len(turns) == len(ended) + len(said)
     slowest = max((turn.response_ms for turn in ended), default=-1)
     found = f"{len(ended)} turns, answered in {slowest:.0f} ms at most"
-    return Check("every answer of the bot is on calls.bot, with its latency", clean and whole and fits, found)
+    return Check("every answer is on calls.bot, with its latency", clean and whole and fits, found)

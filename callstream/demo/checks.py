@@ -159,7 +159,7 @@ def _stalls(stalls: Sequence[PlacedAction], sidecar: Mapping[str, Any]) -> Check
     )
     whole = not any(stall["missing_samples"] for stall in listed)
     found = ", ".join(f"{stall['delay_ms']} ms at {stall['position_samples'] / _RATE_HZ:.1f} s" for stall in listed)
-    return Check("the stall stands there as a stall, with no sample missing", fits and whole, found or "none")
+    return Check("the stall is listed, and no sample is missing", fits and whole, found or "none")
 
 
 def _pauses(pauses: Sequence[ExpectedSpan], events: Sequence[SilenceEvent]) -> Check:

@@ -104,4 +104,4 @@ def _stalls(wanted: Sequence[tuple[int, Stall]], reports: Sequence[LossReport]) 
         for at, stall in wanted
     )
     found = ", ".join(f"{delay_ms:.0f} ms at {position / _RATE_HZ:.1f} s" for position, delay_ms in pairs)
-    return Check("the stall is an alarm of its length, cleared behind it", fits and len(alarms) % 2 == 0, found)
+    return Check("the stall raises an alarm, its end clears it", fits and len(alarms) % 2 == 0, found)

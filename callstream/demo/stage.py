@@ -181,7 +181,7 @@ class Stage:
             summary = await verify_audit_log(str(self.audit_store), str(self.audit_heads))
         except (BrokenChain, CallstreamError) as error:
             return Check(name, ok=False, found=str(error))
-        return Check(name, ok=True, found=str(summary))
+        return Check(name, ok=True, found=f"{summary.entries} entries in {summary.objects} batches")
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ def check_table(checks: Sequence[tuple[str, Check]]) -> Table:
     for name in names:
         failures = [(call, check.found) for call, check in checks if check.name == name and not check.ok]
         first = next(check.found for _, check in checks if check.name == name)
-        many = f"{counts[name]} calls; the first: {first}" if counts[name] > 1 else first
+        many = f"{counts[name]} calls; first: {first}" if counts[name] > 1 else first
         table.add_row("[green]yes[/green]" if not failures else "[red]NO[/red]", name, many)
         for call, found in failures:
             table.add_row("", f"[red]  {call}[/red]", found)

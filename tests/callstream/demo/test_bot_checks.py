@@ -14,7 +14,7 @@ from simulators.audiohook.report import CallReport
 NOWHERE = Origin(topic="", partition=0, offset=0, index=0)
 WANTED = list(inputs(demo()))
 HEARD = "every key and text reached the bot, once and in order"
-ANSWERED = "every answer of the bot is on calls.bot, with its latency"
+ANSWERED = "every answer is on calls.bot, with its latency"
 
 
 def turns(heard: list[str]) -> list[BotTurn]:

@@ -120,13 +120,13 @@ def test_a_gap_that_is_missing_or_of_another_length_is_found(spoilt) -> None:
 def test_a_stall_off_by_more_than_50_ms_is_found(delay_ms: int) -> None:
     found = Found()
     found.recordings[0].sidecar["stalls"] = [{**STALLS[0], "delay_ms": delay_ms}]
-    assert found.failures() == ["the stall stands there as a stall, with no sample missing"]
+    assert found.failures() == ["the stall is listed, and no sample is missing"]
 
 
 def test_a_stall_at_another_place_is_found() -> None:
     found = Found()
     found.recordings[0].sidecar["stalls"] = [{**STALLS[0], "position_samples": 50_000}]
-    assert found.failures() == ["the stall stands there as a stall, with no sample missing"]
+    assert found.failures() == ["the stall is listed, and no sample is missing"]
 
 
 def test_a_stall_of_the_machine_itself_fails_nothing() -> None:

@@ -19,7 +19,7 @@ SCENARIO = demo()
 RAISED, CLEARED = LossReportKind.ALARM_RAISED, LossReportKind.ALARM_CLEARED
 ACCOUNT = "calls.loss accounts for every sample of the call"
 ALARM = "loss above 5 % raises the alarm and its end clears it"
-STALL = "the stall is an alarm of its length, cleared behind it"
+STALL = "the stall raises an alarm, its end clears it"
 
 
 def report(kind: LossReportKind, alarm: LossAlarm = LossAlarm.UNKNOWN, **values) -> LossReport:

@@ -54,6 +54,6 @@ def test_a_failure_stands_under_its_check_with_its_call_and_what_was_found() -> 
     lines = console.file.getvalue().splitlines()
     (row,) = [number for number, line in enumerate(lines) if "it holds" in line]
     assert "NO" in lines[row]
-    assert "2 calls; the first: 5" in lines[row]
+    assert "2 calls; first: 5" in lines[row]
     assert "two" in lines[row + 1]
     assert "4" in lines[row + 1]
