@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from runtime.config import KafkaSettings
 from runtime.kafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, start_consumer, stop_quietly, translated
@@ -13,6 +14,8 @@ ANSWER_S = 15.0
 """How long reading may make no progress."""
 _POLL_MS = 200
 _MAX_RECORDS = 1_000
+_FETCH_WAIT_MS = 5
+"""The fetch that waits behind the end of one stretch delays the next."""
 _STEP_FACTOR = 8
 
 Handle = Callable[[Sequence[ConsumerRecord]], Awaitable[None]]
@@ -27,7 +30,7 @@ class LogReader:
     def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
         self._kafka = kafka
         self._client_id = client_id
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Any = None
         self._one_at_a_time = asyncio.Lock()
 
     async def close(self) -> None:
@@ -64,12 +67,17 @@ class LogReader:
     async def read(self, tp: TopicPartition, start: int, end: int, handle: Handle) -> None:
         """Hand over what lies between two offsets, poll by poll."""
         async with self._one_at_a_time:
-            await self._answer(lambda consumer: _go_to(consumer, tp, start))
-            position = start
-            while position < end:
-                records, position = await self._answer(lambda consumer: _next(consumer, tp))
-                if records:
-                    await handle([record for record in records if record.offset < end])
+            try:
+                await self._answer(lambda consumer: _go_to(consumer, tp, start))
+                position = start
+                while position < end:
+                    records, position = await self._answer(lambda consumer: _next(consumer, tp))
+                    if records:
+                        await handle([record for record in records if record.offset < end])
+            finally:
+                # or it would go on fetching, with nobody to read it
+                with suppress(Exception):
+                    self._consumer.pause(tp)
 
     async def _answer(self, ask: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
         try:
@@ -81,6 +89,7 @@ class LogReader:
                             client_id=self._client_id,
                             # it seeks before every read; a reset can only meet the moment between assigning and seeking
                             auto_offset_reset="earliest",
+                            fetch_max_wait_ms=_FETCH_WAIT_MS,
                         )
                     return await ask(self._consumer)
         except Exception:

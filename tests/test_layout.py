@@ -43,7 +43,6 @@ TESTED_WITH = {
     "runtime/asking.py": "tests/runtime/test_worker.py",
     "runtime/forwarder_holdings.py": "tests/runtime/test_forwarder.py",
     "runtime/forwarder_opening.py": "tests/runtime/test_forwarder.py",
-    "runtime/forwarder_reader.py": "tests/integration/test_forwarder.py",
     "runtime/opening.py": "tests/runtime/test_worker.py",
     "runtime/sink_feed.py": "tests/integration/test_sink_feed.py",
     "runtime/topics_check.py": "tests/integration/test_task_host.py",
