@@ -96,6 +96,7 @@ class Line:
         except TimeoutError:
             self._log.warning("a peer did not close in time", budget_s=self._dial.policy.close_timeout_s)
         finally:
+            self._whole = None
             self._owned.dec()
 
     def drain(self) -> None:

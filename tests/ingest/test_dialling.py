@@ -244,6 +244,13 @@ async def test_a_line_drained_before_it_began_dials_nobody():
     assert rig.machines[0].connections == 0
 
 
+async def test_a_line_over_which_nothing_more_comes_may_be_drained_afterwards():
+    rig = Rig(Pipe("end"))
+    await rig.line.run()
+    rig.line.drain()
+    assert rig.outlet.marks() == [("OPENED", "UNKNOWN"), ("CLOSED", "END")]
+
+
 async def test_a_peer_that_ignores_the_drain_is_left_after_the_close_timeout():
     pipe = Pipe()
     rig = Rig(pipe, closes_on_drain=False)
