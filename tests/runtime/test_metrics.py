@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from runtime import metrics
 
 COMPONENTS = (
-    "service|http|websocket|oauth|registry|task|ingest|sink|silence|recording|audit|loss|transcription|cognigy|monitor"
+    "service|http|websocket|oauth|registry|task|forwarder|ingest|sink|silence|recording|audit|loss|transcription|cognigy|monitor"
 )
 UNITS = "seconds|bytes|ratio|info|records|open|owned|samples|dbfs|timestamp"
 LABELS = {
@@ -20,6 +20,9 @@ LABELS = {
     "channel",
     "kind",
     "what",  # a fixed phrase of a protocol
+    "input",  # where an utterance comes from
+    "mark",  # what makes a bot's turn remarkable
+    "state",  # how a bot's turn ended
 }
 DECLARED = {name: value for name, value in vars(metrics).items() if isinstance(value, Counter | Gauge | Histogram)}
 
