@@ -63,6 +63,6 @@ def check_table(checks: Sequence[tuple[str, Check]]) -> Table:
         first = next(check.found for _, check in checks if check.name == name)
         many = f"{counts[name]} calls; first: {first}" if counts[name] > 1 else first
         table.add_row("[green]yes[/green]" if not failures else "[red]NO[/red]", name, many)
-        for call, found in failures:
+        for call, found in failures if counts[name] > 1 else []:
             table.add_row("", f"[red]  {call}[/red]", found)
     return table
