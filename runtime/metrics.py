@@ -79,7 +79,7 @@ FORWARD_DEAD_LETTERS = Counter(
 )
 FORWARD_PARTITIONS = Gauge("callstream_forwarder_partitions_owned", "Input partitions this process works on.")
 FORWARD_PAUSED = Gauge("callstream_forwarder_partitions_paused", "Partitions not read because too much waits.")
-FORWARD_IN_FLIGHT = Gauge("callstream_forwarder_jobs_in_flight", "Jobs under way.")
+FORWARD_IN_FLIGHT = Gauge("callstream_forwarder_in_flight_jobs", "Jobs under way.")
 FORWARD_WAITING = Gauge("callstream_forwarder_waiting_records", "Records read and not finished.")
 FORWARD_UNCOMMITTED = Gauge("callstream_forwarder_uncommitted_records", "Records finished and not committed.")
 FORWARD_OLDEST_SECONDS = Gauge(
