@@ -86,9 +86,7 @@ class Committer:
             return
         started_s = self._clock.monotonic_s()
         try:
-            with translated():
-                async with asyncio.timeout(ANSWER_S) as self._limit:
-                    await self._commit(offsets)
+            await self._bounded(offsets)
         except Fenced as refused:
             self._lost(refused)
             _tell(asking, refused)
@@ -103,7 +101,14 @@ class Committer:
             metrics.FORWARD_COMMIT_SECONDS.observe(self._clock.monotonic_s() - started_s)
             self._committed(offsets)
             _tell(asking, None)
+
+    async def _bounded(self, offsets: Offsets) -> None:
+        try:
+            with translated():
+                async with asyncio.timeout(ANSWER_S) as self._limit:
+                    await self._commit(offsets)
         finally:
+            # a limit that has ended cannot be moved any more
             self._limit = None
 
 

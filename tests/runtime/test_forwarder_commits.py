@@ -138,3 +138,15 @@ async def test_a_commit_under_way_can_be_given_up() -> None:
         await until(lambda: group.answers != [])
     assert isinstance(group.answers[0], Unavailable)
     assert group.kept is None
+
+
+async def test_between_two_attempts_there_is_nothing_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarder_commits.random, "uniform", lambda *_: 0.1)
+    group = Group()
+    group.errors = [OSError()]
+    async with committing(group) as committer, asyncio.TaskGroup() as tasks:
+        proof = tasks.create_task(committer.prove())
+        await until(lambda: group.answers != [])
+        committer.give_up()
+        await proof
+    assert group.kept == 1
