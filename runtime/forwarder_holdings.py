@@ -70,6 +70,8 @@ class Holdings(Generic[W]):
         self._service.log.warning("the partitions were taken away", error=str(error))
         for held in self:
             held.cut_off()
+            for task in held.busy:
+                task.cancel()
             # who waits in its hands learns there that it was fenced; the others are ended
             asyncio.get_running_loop().call_later(_PASS_S, held.end_jobs)
             self.refused.add(held.tp)

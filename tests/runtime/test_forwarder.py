@@ -283,6 +283,22 @@ async def test_a_poll_that_fails_is_tried_again(working) -> None:
         await run.stored(1)
 
 
+async def test_a_partition_taken_away_while_it_is_taken_over_is_not_disturbed_by_that_later(working) -> None:
+    group = Group()
+    group.append("one", "two")
+    group.stored = 1
+    group.reading.clear()
+    async with working(group, lookback_ms=1000) as run:
+        await until(lambda: run.talking.begun == [0], 10)
+        group.listener._held.lost(Fenced("a commit was refused"))
+        group.listener.on_partitions_assigned({TP})
+        await until(lambda: run.talking.begun == [0, 0], 10)
+        group.reading.set()
+        await run.stored(2)
+        assert run.talking.planned == [(0, "one"), (0, "two")]
+        await until(run.service.health.is_ready, 10)
+
+
 class AskedRegistry(Registry):
     """Knows one schema id, once it was asked."""
 
