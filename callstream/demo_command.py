@@ -83,7 +83,7 @@ class _Demo:
     async def _play(self, stopping: asyncio.Event) -> int:
         play = Play.of(self._options)
         async with stand_ins(play.placed) as others, stage(self._options, self._say, others) as running:
-            self._say(f"placing {play.what} {running.way} at speed {self._options.speed:g}")
+            self._say(f"{play.what} {running.way} at speed {self._options.speed:g}")
             evidence = await self._perform(running, play)
             checks = findings(running, play, evidence)
             if self._stay:

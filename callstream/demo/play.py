@@ -75,11 +75,11 @@ class Play:
 
     @property
     def what(self) -> str:
-        """Say what is placed."""
+        """Say what is done."""
         if self.placed.streams:
-            return f"{len(self.placed.streams)} streams of numbered packets, of which {LOST_RATIO:.0%} never arrive,"
+            return f"following {len(self.placed.streams)} streams of numbered packets, {LOST_RATIO:.0%} of them lost on purpose,"
         short = sum(not row.wanted_turns for row in self.board.rows.values())
-        return f"{len(self.placed.texts)} conversations and {short} short calls of known level"
+        return f"placing {len(self.placed.texts)} conversations and {short} short calls of known level"
 
     def frames_sent(self, others: StandIns) -> int:
         """Return how many frames were handed to the sockets so far."""

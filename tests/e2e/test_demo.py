@@ -44,6 +44,16 @@ def test_the_demo_in_real_time_holds_every_check_and_leaves_what_it_names(tmp_pa
         assert sidecar["closed_reason"] == "end"
 
 
+def test_the_demo_of_numbered_packets_holds_every_check_and_tells_their_loss(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    process = demo(folder, "--calls", "2", "--source", "media-streams", "--speed", "4")
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert "All checks hold" in output
+    assert "46 of 2254 packets lost (2.0%)" in output
+    assert len(list(folder.glob("recordings/**/*.wav"))) == 2
+
+
 def test_a_stopped_demo_drains_and_a_killed_one_does_not_hurt_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     killed = demo(folder)
