@@ -136,7 +136,7 @@ class HttpClient:
             outcome = "unsent"
             message = f"{self._peer}: no connection: {type(error).__name__}"
             raise Unsent(message) from None
-        except httpx2.RequestError as error:
+        except (httpx2.RequestError, ssl.SSLError) as error:  # httpx2 lets an error of TLS behind the handshake through
             message = f"{self._peer}: no answer: {type(error).__name__}"
             raise Unavailable(message) from None
         except httpx2.InvalidURL:
@@ -168,7 +168,7 @@ def wait_of(retry_after: str | None, now_s: float) -> float | None:
         return min(float(retry_after), _LONGEST_WAIT_S)
     try:
         at = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max(at.timestamp() - now_s, 0.0), _LONGEST_WAIT_S)

@@ -1,7 +1,9 @@
 import asyncio
 import socket
+import ssl
 
 import pytest
+import trustme
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -135,6 +137,27 @@ async def test_a_body_that_is_no_json_is_the_peers_fault(peer, url, client):
         (await client.request("GET", url)).json()
 
 
+async def test_a_tls_connection_that_breaks_in_the_answer_is_no_answer(tmp_path):
+    authority, taken = trustme.CA(), []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    async def garble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(await reader.read(1000))
+        # what follows the handshake must be TLS records, and this is none
+        with writer.get_extra_info("socket").dup() as plain:
+            plain.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(garble, "localhost", 0, ssl=context)
+    async with server, HttpClient("peer", timeout_s=5, cafile=str(tmp_path / "ca.pem")) as client:
+        with pytest.raises(Unavailable) as raised:
+            await client.request("POST", f"https://localhost:{server.sockets[0].getsockname()[1]}/", content=b"{}")
+    assert taken
+    assert not isinstance(raised.value, Unsent)
+
+
 def test_a_file_of_authorities_must_be_readable():
     with pytest.raises(ConfigError, match="authorities"):
         HttpClient("peer", timeout_s=1, cafile="/nowhere")
@@ -151,6 +174,8 @@ def test_a_file_of_authorities_must_be_readable():
         ("-1", None),
         ("Tue, 14 Nov 2023 22:13:30 GMT", 10),
         ("Tue, 14 Nov 2023 22:13:10 GMT", 0),
+        ("Tue, 14 Nov 99999999999999 22:13:10 GMT", None),
+        ("Tue, 14 Nov 2023 99999999999999999999:13:10 GMT", None),
     ],
 )
 def test_the_wait_a_peer_asks_for(header, seconds):
