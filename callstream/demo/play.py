@@ -77,7 +77,8 @@ class Play:
     def what(self) -> str:
         """Say what is done."""
         if self.placed.streams:
-            return f"following {len(self.placed.streams)} streams of numbered packets, {LOST_RATIO:.0%} of them lost on purpose,"
+            streams = f"{len(self.placed.streams)} streams of numbered packets"
+            return f"following {streams}, {LOST_RATIO:.0%} of them lost on purpose,"
         short = sum(not row.wanted_turns for row in self.board.rows.values())
         return f"placing {len(self.placed.texts)} conversations and {short} short calls of known level"
 
