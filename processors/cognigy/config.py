@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
@@ -62,13 +63,23 @@ class CognigySettings(ForwardingSettings):
     read_timeout_s: float = Field(20, gt=0, le=120, description="How long an answer may take; then nobody knows.")
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Return what is missing, and a token that is none."""
+        """Return what is missing, an address nobody could call, and a token that is none."""
         if self.endpoint_url is None:
             yield "endpoint_url", "is needed: the address of the bot's REST endpoint"
+        elif not _callable(self.endpoint_url):
+            yield "endpoint_url", "has no host and port that can be called"
         if self.url_token is None:
             yield "url_token", "is needed: the part of the endpoint's address behind the last slash"
         elif not _TOKEN.fullmatch(self.url_token.get_secret_value()):
             yield "url_token", "must be at least 16 of the characters A-Z, a-z, 0-9, dot, hyphen, underscore and tilde"
+
+
+def _callable(url: str) -> bool:
+    try:
+        # asking for the port is what checks it
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def endpoint(settings: CognigySettings) -> tuple[str, SecretStr]:

@@ -47,6 +47,8 @@ def test_without_address_and_token_it_does_not_start():
         ("COGNIGY_ENDPOINT_URL", "ftp://endpoint.example"),
         ("COGNIGY_ENDPOINT_URL", "https://endpoint.example/?a=b"),
         ("COGNIGY_ENDPOINT_URL", "https://user@endpoint.example"),
+        ("COGNIGY_ENDPOINT_URL", "https://endpoint.example:65536"),
+        ("COGNIGY_ENDPOINT_URL", "https://[::1/endpoint"),
         ("COGNIGY_URL_TOKEN", "short"),
         ("COGNIGY_URL_TOKEN", "0123456789abcdef/../x"),
         ("COGNIGY_ATTEMPTS", "4"),
