@@ -32,6 +32,11 @@ check-text:
     @{{ bin }}/lint-imports --no-cache
     @{{ bin }}/codespell
 
+# Kill, freeze and move workers and the broker, and compare what was committed (--minutes M --seed N)
+[no-exit-message]
+chaos *ARGS:
+    @{{ python }} -m tests.faults.chaos "$@"
+
 # One benchmark by name; its last line is `RESULT <name> key=value …`
 bench NAME *ARGS:
     @{{ python }} -m benchmarks."$@"

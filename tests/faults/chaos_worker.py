@@ -1,0 +1,60 @@
+"""The task host as a process that can be told to die.
+
+`python -m tests.faults.chaos_worker TOPIC KIND ORDERS HURRY PACE_US`
+
+PACE_US slows each record down, so that a short log lasts through a schedule; the file HURRY ends that.
+"""
+
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from runtime import kafka
+from runtime.processor import Batch, Emit
+from runtime.service import main
+from runtime.tuning import ProcessorSettings
+from runtime.worker import run_tasks
+from tests.faults.orders import obey, watch_the_end_of_transactions
+from tests.faults.processors_under_test import KINDS, OUTPUTS
+
+FETCH_BYTES = 16 * 1024
+"""A slow worker with much of one partition at hand would leave the others waiting."""
+
+
+def fetch_little() -> None:
+    kafka._CONSUMER_DEFAULTS = {**kafka._CONSUMER_DEFAULTS, "max_partition_fetch_bytes": FETCH_BYTES}
+
+
+def slowed(kind: str, topic: str, hurry: Path, pace_us: int) -> Any:
+    """The processor, slowed down until the file `hurry` exists."""
+    never = threading.Event()
+
+    class Slowed(KINDS[kind]):
+        input_topic = topic
+
+        def process(self, batch: Batch, state: Any, emit: Emit) -> None:
+            super().process(batch, state, emit)
+            if not hurry.exists():
+                never.wait(len(batch.frames) * pace_us / 1e6)
+
+    return Slowed()
+
+
+def run(topic: str, kind: str, orders: Path, hurry: Path, pace_us: int) -> None:
+    """Run until told to stop, and exit."""
+    fetch_little()
+    watch_the_end_of_transactions(orders)
+
+    async def start(service: Any) -> None:
+        processor = slowed(kind, topic, hurry, pace_us)
+        await run_tasks(service, processor, outputs=OUTPUTS[kind], before_step=partial(obey, orders))
+
+    main("silence", ProcessorSettings, start)
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    del sys.argv[1:]
+    run(arguments[0], arguments[1], Path(arguments[2]), Path(arguments[3]), int(arguments[4]))
