@@ -29,6 +29,7 @@ from runtime.kafka import (
     RebalanceListener,
     TopicPartition,
     connect_with_retry,
+    in_group,
     start_consumer,
     stop_quietly,
     translated,
@@ -206,13 +207,21 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
     async def _send_commit(self, offsets: Offsets) -> None:
         assignment = self._held.assignment
         try:
+            self._check_membership()
             with translated():
                 await self.consumer.commit(dict(offsets))
+            # a membership that ended meanwhile may have ended before the commit was sent
+            self._check_membership()
         except Fenced as error:
             if assignment == self._held.assignment:
                 raise
             message = f"the commit was for an assignment that is over: {error}"
             raise Unavailable(message) from error
+
+    def _check_membership(self) -> None:
+        if not in_group(self.consumer):
+            message = "the group has thrown this member out"
+            raise Fenced(message)
 
     def _on_answer(self, error: Unavailable | None) -> None:
         if error is not None:

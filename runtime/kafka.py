@@ -61,6 +61,7 @@ __all__ = [
     "TopicAlreadyExistsError",
     "TopicPartition",
     "connect_with_retry",
+    "in_group",
     "partition_counts",
     "start_admin",
     "start_consumer",
@@ -212,6 +213,15 @@ async def start_consumer(
             await stop_quietly(consumer)
             raise
     return consumer
+
+
+def in_group(consumer: AIOKafkaConsumer) -> bool:
+    """Tell whether a consumer is, as far as it has heard, a member of its group.
+
+    One that was thrown out commits without a generation until it has joined again, and a group that is empty by then
+    takes that from anybody: such a commit says nothing about who holds a partition.
+    """
+    return bool(getattr(getattr(consumer, "_coordinator", None), "generation", 0) >= 0)
 
 
 async def start_producer(

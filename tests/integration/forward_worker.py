@@ -1,7 +1,7 @@
 """A forwarding component as a process that may die: `forward_worker.py TOPIC SENT [ACT FLAG]`.
 
 ACT is done once, and makes the file FLAG: `kill` ends the process by SIGKILL as soon as a text was sent, `stop` stops
-it, as SIGSTOP does, between a turn's stored intent and the commit that follows.
+it, as SIGSTOP does, between a turn's stored intent and the commit that follows; `stop early` before that intent.
 """
 
 import os
@@ -27,6 +27,8 @@ def act(name: str, number: signal.Signals) -> None:
 
 
 def before_step(name: str) -> None:
+    if name == "intent":
+        act("stop early", signal.SIGSTOP)
     if name == "proof":
         act("stop", signal.SIGSTOP)
 

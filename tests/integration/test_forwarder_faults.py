@@ -143,6 +143,22 @@ async def test_a_worker_frozen_before_it_proved_its_partition_sends_nothing_when
     assert Counter(cluster.texts_sent()) == {"two": 1, "three": 1, "four": 1}
 
 
+async def test_a_worker_frozen_before_its_intent_sends_nothing_though_its_successor_has_gone_too(
+    cluster: Cluster,
+) -> None:
+    await cluster.append(0, "one", "two")
+    async with process(cluster, "zombie", "stop early") as zombie:
+        await zombie.acted()
+        async with worker(cluster, session_timeout_ms=SESSION_MS):
+            await cluster.answered(0, 2)
+        # the group is empty now, and takes commits of whoever names no generation
+        zombie.go_on()
+        await zombie.says("partition taken over", 3)
+        await cluster.append(0, "three")
+        await cluster.answered(0, 3)
+    assert Counter(cluster.texts_sent()) == {"one": 1, "two": 1, "three": 1}
+
+
 async def test_jobs_wait_for_a_broker_that_died_and_go_on_when_it_returns(tmp_path: Path) -> None:
     async with EmbeddedKafka(tmp_path / "kafka", cache_dir=CACHE_DIR) as broker:
         cluster = await create_cluster(broker.bootstrap_servers, tmp_path)

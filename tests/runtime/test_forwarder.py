@@ -48,6 +48,10 @@ class Group:
         self.listener: Forwarder | None = None
         self.reading: asyncio.Event = asyncio.Event()
         self.reading.set()
+        self.generation = 1
+        self.commits = 0
+        self.throws_out_in_commit = False
+        self._coordinator = self
 
     def append(self, *texts: str, conversation: str = "c") -> None:
         for text in texts:
@@ -83,9 +87,12 @@ class Group:
         return self.stored
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.commits += 1
         await asyncio.sleep(0)
         if self.commit_errors:
             raise self.commit_errors.pop(0)
+        if self.throws_out_in_commit:
+            self.generation = -1
         self.stored = offsets[TP]
 
     async def stop(self) -> None:
@@ -251,6 +258,26 @@ async def test_a_refused_commit_drops_the_jobs_and_waits_for_another_assignment(
         await group.rebalance()
         await run.stored(3)
         assert run.service.health.is_ready()
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+async def test_a_commit_of_one_the_group_has_thrown_out_proves_nothing(working, moment: str) -> None:
+    group = Group()
+    group.append("one")
+    async with working(group) as run:
+        await run.stored(1)
+        if moment == "before":
+            group.generation = -1
+        group.throws_out_in_commit = True
+        commits = group.commits
+        group.append("two")
+        await until(lambda: "without a new assignment" in str(run.service.health.failing()), 10)
+        assert run.sent == ["one"]
+        assert group.commits - commits == (moment == "meanwhile")
+        group.throws_out_in_commit, group.generation = False, 2
+        await group.rebalance()
+        await run.stored(2)
+        assert run.sent == ["one", "two"]
 
 
 async def test_what_was_carried_before_is_only_planned_when_it_is_looked_back_on(working) -> None:
