@@ -30,8 +30,10 @@ MARKER_TONE: Final = Audio(MARKER_PERIOD * 300)
 MARKER_DIGIT: Final = "D"
 MARKER_TEXTS: Final = ("my card number is 5555 5555 5555 4444", "and the code on its back is 737")
 """Recognised in the pause, and within a second after it."""
-RESUME_GUARD_MS: Final = 2000
-"""For so long after a pause a text may still be of the time of the pause."""
+RESUME_GUARD_MS: Final = 1800
+"""For so long after a pause a text may still be of the time of the pause: the marked one is, a second before its end;
+all others come a second or more behind it."""
+_BEHIND_GUARD_MS: Final = 1000
 _RECOGNISED_AFTER_MS: Final = 400
 
 
@@ -74,12 +76,12 @@ def inputs(scenario: Scenario) -> tuple[str, ...]:
 def _understood(shipped: script.Conversation, pause_at: int) -> list[Transcript]:
     """Return what the platform understands of the caller, each text a moment after its last word.
 
-    What ends in the guard behind the pause comes when that is over.
+    What ends in the guard behind the pause comes a second after that is over.
     """
-    guard_ends = pause_at + (RESUME_GUARD_MS + _RECOGNISED_AFTER_MS) * SAMPLES_PER_MS
+    free_at = pause_at + (RESUME_GUARD_MS + _BEHIND_GUARD_MS) * SAMPLES_PER_MS
     texts = []
     for line in shipped.speech:
         if line.channel == 0:
             at = line.end_samples + _RECOGNISED_AFTER_MS * SAMPLES_PER_MS
-            texts.append(Transcript(guard_ends if pause_at <= at < guard_ends else at, line.text))
+            texts.append(Transcript(free_at if pause_at <= at < free_at else at, line.text))
     return texts

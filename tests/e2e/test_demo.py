@@ -83,7 +83,7 @@ def test_a_folder_with_other_files_is_not_emptied(tmp_path: Path) -> None:
 
 def test_a_demo_that_stays_holds_its_folder_and_ends_with_its_findings(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    staying = demo(folder, "--stay", "--speed", "10")
+    staying = demo(folder, "--stay", "--speed", "5")
     _until(staying, "until Ctrl-C")
     second = demo(folder)
     output, _ = second.communicate(timeout=60)

@@ -30,7 +30,7 @@ async def test_what_the_components_are_told_are_settings_they_know() -> None:
     assert ingest.appfoundry.sockets == {"texts-1": CONVERSATION}
     assert ingest.media_streams.interactions == ("stream",)
     assert ingest.publish_when_pause_unknown
-    assert ingest.resume_guard_s == 0.5
+    assert ingest.resume_guard_s == 0.45
     assert bot.endpoint_url == running.bot.url
 
 
