@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from runtime import metrics
+from runtime.bad_share import TooManyBad
 from runtime.checkpoint import Application, ChangelogReader, Checkpoint, Step
 from runtime.clock import Clock
 from runtime.config import KafkaSettings
@@ -118,14 +119,17 @@ class PartitionHost(Generic[S]):
 
     def _restart_task(self) -> None:
         shared = self._shared
-        self.task = Task(shared.processor, shared.store, self.tp.partition, self._committed, self._start)
+        self.task = Task(
+            shared.processor, shared.store, self.tp.partition, self._committed, self._start, shared.tuning.bad_limit
+        )
         self._rows_since_commit = 0
 
     def process(self, records: Sequence[ConsumerRecord]) -> bool:
         """Process consecutive records.
 
-        Returns False when the processor raised: the caller must `rewind` and read again from the position it returns.
-        The next attempt runs single records up to the raiser, the one after it makes the raiser a dead letter.
+        Returns False when the processor raised: the caller must `rewind` and read again from the position it returns;
+        the next attempt finds the raisers and makes them dead letters. Raises `ConfigError` when more of the newest
+        records are bad than may be: nothing since the last commit is written then.
         """
         if self.task is None:
             message = "process needs an open partition"
@@ -134,13 +138,13 @@ class PartitionHost(Generic[S]):
         task, self.task = self.task, None
         try:
             with metrics.TASK_STEP_SECONDS.time():
-                for part in self._poison.parts(records):
-                    task.step(part, self._poison.dead)
-                    self._rows_since_commit += len(part)
-        except ProcessorFailed as failed:
-            self._poison.failed(failed)
+                self._poison.run(task, records)
+        except ProcessorFailed:
             return False
+        except TooManyBad as error:
+            raise self._too_many_bad(error) from error
         self.task = task
+        self._rows_since_commit += len(records)
         metrics.TASK_RECORDS.labels(**self._labels).inc(len(records))
         tally = task.take_tally()
         metrics.IDENTITY_REPEATS.inc(tally.repeats)
@@ -149,6 +153,17 @@ class PartitionHost(Generic[S]):
         age_s = self._shared.clock.wall_s() - records[-1].timestamp / 1000
         metrics.TASK_LAG_SECONDS.labels(**self._labels).set(max(0.0, age_s))
         return True
+
+    def _too_many_bad(self, error: TooManyBad) -> ConfigError:
+        group, limit = self._shared.processor.group, error.limit
+        message = (
+            f"{group}: more than {limit.records} of {limit.window_records} consecutive records of {self.tp.topic}/"
+            f"{self.tp.partition} are bad, the first at offsets {', '.join(map(str, error.offsets))}, the one too many "
+            f"at {error.last} ({error.why}). Nothing was skipped, and the topic is not emptied into the dead letters. "
+            f"Correct what writes the topic, or this release; to let bad records pass into the dead letters, set "
+            f"{group.upper()}_TASK_HOST_MAX_BAD_RATIO=1 until the partition is behind them"
+        )
+        return ConfigError([message])
 
     async def rewind(self) -> int:
         """Go back to the last committed state; return the offset to read again from."""

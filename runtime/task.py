@@ -13,6 +13,8 @@ import numpy as np
 from audio.frames import Frames, decode
 from audio.session import Tally
 from audio.stream_time import StreamTime
+from runtime import task_state
+from runtime.bad_share import BadLimit, BadShare
 from runtime.deadletter import headers
 from runtime.errors import StateCorrupted
 from runtime.processor import Batch, InputRecord, Processor
@@ -45,7 +47,7 @@ class Frozen:
 
 
 class ProcessorFailed(Exception):
-    """`Processor.process` raised. The task's state must not be used any more; `first` and `last` bound the offsets."""
+    """`Processor.process` raised: the task is spent until `Task.go_back`. `first` and `last` bound the offsets."""
 
     def __init__(self, first: int, last: int, error: Exception) -> None:
         super().__init__(f"process raised {type(error).__name__} in offsets {first} to {last}")
@@ -57,34 +59,55 @@ class ProcessorFailed(Exception):
 class Task(Generic[S]):
     """The state of one partition between two polls."""
 
-    def __init__(
-        self, processor: Processor[S], store: SchemaStore, partition: int, entry: ChangelogEntry | None, start: int = 0
+    def __init__(  # noqa: PLR0913, PLR0917 - what a task is made of
+        self,
+        processor: Processor[S],
+        store: SchemaStore,
+        partition: int,
+        entry: ChangelogEntry | None,
+        start: int = 0,
+        bad_limit: BadLimit = BadLimit(),  # noqa: B008 - frozen
     ) -> None:
         """Go on from a changelog entry, or begin at offset `start`. Raises `StateCorrupted` for an unreadable entry."""
         self.partition = partition
         self.outputs: list[Output] = []
         self._processor = processor
         self._store = store
+        self._bad_limit = bad_limit
         self._dead_letter_topic = dead_letters(processor.group).name
         if entry is None:
             self.position = start
             self._time = StreamTime()
             self._expired_at_ms = 0
+            self._bad = BadShare(bad_limit)
             self._state = processor.new_state()
         else:
-            if entry.version > processor.state_version:
-                message = f"state of version {entry.version}, but this release reads up to {processor.state_version}"
-                raise StateCorrupted(message)
-            self.position = entry.position
-            self._time = StreamTime(entry.max_timestamp_ms, entry.stream_time_ms)
-            self._expired_at_ms = entry.expired_at_ms
-            self._state = processor.restore(entry.version, entry.state)
+            self._restore(entry)
+
+    def _restore(self, entry: ChangelogEntry) -> None:
+        processor = self._processor
+        if entry.version > processor.state_version:
+            message = f"state of version {entry.version}, but this release reads up to {processor.state_version}"
+            raise StateCorrupted(message)
+        host, snapshot = task_state.unpack(entry.state)
+        self.position = entry.position
+        self._time = StreamTime(entry.max_timestamp_ms, entry.stream_time_ms)
+        self._expired_at_ms = entry.expired_at_ms
+        self._bad = BadShare.unpacked(self._bad_limit, host)
+        try:
+            self._state = processor.restore(entry.version, snapshot)
+        except StateCorrupted:
+            raise
+        except Exception as error:  # whatever a processor meets in bytes it cannot read
+            message = f"the state of version {entry.version} cannot be read: {type(error).__name__}"
+            raise StateCorrupted(message) from error
 
     def step(self, records: Sequence[InputRecord], dead: dict[int, str]) -> int:
         """Process consecutive records; `dead` maps offsets that must become dead letters to the reason.
 
-        Returns the number of dead letters. Raises `ProcessorFailed` when the processor raises; then this task is spent
-        and another must be restored.
+        Returns the number of dead letters. Raises `ProcessorFailed` when the processor raises, `TooManyBad` when more
+        of the newest records are bad than may be, `StateCorrupted` when the processor cannot trust its state. After any
+        of them this task is spent: go back to a mark, or restore another.
         """
         frames = decode([record.value for record in records], self._store)
         for row, record in enumerate(records):
@@ -101,6 +124,8 @@ class Task(Generic[S]):
                 self._processor.expire(self._expired_at_ms, self._state, emitted.by_expire)
             self._process(frames, keys, start, stop, emitted)
         count = self._dead_letters(records, frames, emitted)
+        rows = np.flatnonzero(~frames.ok).tolist() if count else ()
+        self._bad.take(len(records), ((row, records[row].offset, frames.errors[row]) for row in rows))
         self.outputs.extend(emitted.outputs(self._processor.input_topic, self.partition, self._store))
         self.position = records[-1].offset + 1
         return count
@@ -112,16 +137,24 @@ class Task(Generic[S]):
     def freeze(self) -> Frozen:
         """Take the outputs so far with the state that belongs to them; processing may go on at once."""
         outputs, self.outputs = tuple(self.outputs), []
-        entry = ChangelogEntry(
+        entry = self.mark()
+        return Frozen(outputs, entry, self._store.encode(entry))
+
+    def mark(self) -> ChangelogEntry:
+        """Return where the task stands, for `go_back`."""
+        return ChangelogEntry(
             version=self._processor.state_version,
             position=self.position,
             max_timestamp_ms=self._time.max_timestamp_ms,
             stream_time_ms=self._time.now_ms,
             expired_at_ms=self._expired_at_ms,
             settings_hash=self._processor.settings_hash,
-            state=self._processor.snapshot(self._state),
+            state=task_state.pack(self._bad.packed(), self._processor.snapshot(self._state)),
         )
-        return Frozen(outputs, entry, self._store.encode(entry))
+
+    def go_back(self, mark: ChangelogEntry) -> None:
+        """Undo a step that raised. The mark must have been taken right before it: outputs stay as they are."""
+        self._restore(mark)
 
     def _process(
         self, frames: Frames, keys: tuple[bytes | None, ...], start: int, stop: int, emitted: "_Emitted"
@@ -135,6 +168,8 @@ class Task(Generic[S]):
         )
         try:
             self._processor.process(batch, self._state, emitted.by_process)
+        except StateCorrupted:
+            raise
         except Exception as error:
             offsets = emitted.records
             raise ProcessorFailed(offsets[start].offset, offsets[stop - 1].offset, error) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from audio.frames import FrameEncoder
+from runtime.bad_share import BadLimit
 from runtime.clock import ManualClock
 from runtime.poison import Poison
 from runtime.processor import Processor
@@ -37,7 +38,14 @@ class Driver(Generic[S]):
     was not. `outputs` are the committed ones.
     """
 
-    def __init__(self, processor: Processor[S], *, partition: int = 0, clock: ManualClock | None = None) -> None:
+    def __init__(
+        self,
+        processor: Processor[S],
+        *,
+        partition: int = 0,
+        clock: ManualClock | None = None,
+        bad_limit: BadLimit = BadLimit(),  # noqa: B008 - frozen
+    ) -> None:
         self.clock = clock or ManualClock()
         self.store = SchemaStore()
         self.log: list[LogRecord] = []
@@ -45,6 +53,7 @@ class Driver(Generic[S]):
         self.entry: ChangelogEntry | None = None
         self._processor = processor
         self._partition = partition
+        self._bad_limit = bad_limit
         self._encoder = FrameEncoder(self.store)
         self._poison = Poison()
         self._task = self._restored()
@@ -65,10 +74,8 @@ class Driver(Generic[S]):
         if not records:
             return 0
         try:
-            for part in self._poison.parts(records):
-                self._task.step(part, self._poison.dead)
-        except ProcessorFailed as failure:
-            self._poison.failed(failure)
+            self._poison.run(self._task, records)
+        except ProcessorFailed:
             self._task = self._restored()
         return len(records)
 
@@ -108,4 +115,4 @@ class Driver(Generic[S]):
         return [output for output in self.outputs if output.topic == name]
 
     def _restored(self) -> Task[S]:
-        return Task(self._processor, self.store, self._partition, self.entry)
+        return Task(self._processor, self.store, self._partition, self.entry, bad_limit=self._bad_limit)

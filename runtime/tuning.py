@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from runtime.bad_share import BadLimit
 from runtime.config import Section, Settings
 
 
@@ -30,6 +31,20 @@ class TaskHostSettings(Section):
     max_uncommitted_records: int = Field(
         20_000, ge=1, le=1_000_000, description="Records of a partition after which it waits for a commit under way."
     )
+
+    max_bad_ratio: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of bad records among the newest at which a task stops, instead of emptying its topic into "
+        "the dead letters; 1 lets all pass.",
+    )
+    bad_window_records: int = Field(1_000, ge=10, le=100_000, description="How many records the share is taken of.")
+
+    @property
+    def bad_limit(self) -> BadLimit:
+        """How many of the newest records may be bad."""
+        return BadLimit(self.max_bad_ratio, self.bad_window_records)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Return the times that do not fit together."""

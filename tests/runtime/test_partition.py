@@ -120,6 +120,20 @@ async def test_a_poisoned_poll_is_found_processed_and_committed_once(log: Commit
     assert log.entry.position == 30
 
 
+async def test_a_partition_full_of_bad_records_stops_with_offsets_and_setting_and_writes_none_of_them(
+    log: CommittedLog,
+) -> None:
+    host = host_of(log)
+    await host.open(log)
+    driver = Driver(CountingProcessor())
+    for number in range(1200):
+        driver.send_value(b"garbage" if number >= 300 else None, timestamp_ms=0)
+    with pytest.raises(ConfigError, match=r"(?s)calls.audio/0 .*offsets 0, 1, 2.* at 500 .*MAX_BAD_RATIO=1"):
+        host.process(driver.log)
+    await host.release(5)
+    assert log.outputs == []
+
+
 async def test_a_release_ends_within_its_budget_when_no_broker_answers(log: CommittedLog) -> None:
     host = host_of(log)
     await host.open(log)
