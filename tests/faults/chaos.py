@@ -6,11 +6,13 @@ is `RESULT chaos runs=… lost=… repeated=… orphaned_s_max=…`; exit code 1
 
 import argparse
 import asyncio
+import os
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +63,18 @@ class Stage:
             await self.broker.start()
             self.down = False
 
+    async def freeze_broker(self, pause_s: float) -> None:
+        """Let the broker answer nobody for a while, its connections open."""
+        async with self.lock:
+            self.down = True
+            self.outages += 1
+            os.kill(self.broker.pid or 0, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(pause_s)
+            finally:
+                os.kill(self.broker.pid or 0, signal.SIGCONT)
+            self.down = False
+
 
 @asynccontextmanager
 async def stage(folder: Path, frames: int = FRAMES) -> AsyncIterator[Stage]:
@@ -96,7 +110,9 @@ class Row:
         return self.verdict.exact and self.orphaned_s <= self.bound_s
 
     def line(self) -> str:
-        kills = " ".join(f"{step}:{self.kills[step]}" for step in (*orders.STEPS, "any") if self.kills[step])
+        kills = " ".join(
+            f"{step}:{self.kills[step]}" for step in (*orders.OPENING, *orders.STEPS, "any") if self.kills[step]
+        )
         verdict = self.verdict
         return (
             f"{self.schedule.name:<13}{self.schedule.seed:>6}  {kills:<62}{self.outages:>7}{self.rebalances:>7}"
@@ -187,6 +203,8 @@ class Run:
             "kill": self._kill,
             "zombie": self._zombie,
             "zombie-in-commit": self._zombie,
+            "zombie-while-opening": self._zombie,
+            "kill-while-opening": self._kill_while_opening,
             "stall": self._stall,
             "join": self._join,
             "leave": self._leave,
@@ -194,6 +212,9 @@ class Run:
             "two-in-a-row": self._two_in_a_row,
             "crowd": self._crowd,
             "broker": self._kill_broker,
+            "outage": self._outage,
+            "broker-hangs": self._freeze_broker,
+            "twin": self._twin,
             "kill-in-commit": self._kill_in_commit,
         }
         for action in self._schedule.actions:
@@ -236,10 +257,15 @@ class Run:
     # --- what is done to the workers ----------------------------------------------------------------------------
 
     async def _obeyed(self, action: str, step: str) -> Member:
-        """Have some worker stop at a step of a commit; one that commits nothing is relieved of the order."""
+        """Have some worker stop at a step; one that does not get there is relieved of the order.
+
+        Partitions are opened when somebody joins.
+        """
         async with asyncio.timeout(SETTLE_S):
             while True:
                 member = self._chance.choice(await self._some_up())
+                if step in orders.OPENING:
+                    self.fleet.start()
                 if await self._obeys(member, action, step):
                     return member
 
@@ -259,6 +285,10 @@ class Run:
 
     async def _kill_in_commit(self, action: Action) -> None:
         await self._moment()
+        self._replace(await self._obeyed("kill", action.step))
+        self.kills[action.step] += 1
+
+    async def _kill_while_opening(self, action: Action) -> None:
         self._replace(await self._obeyed("kill", action.step))
         self.kills[action.step] += 1
 
@@ -310,6 +340,20 @@ class Run:
             self.fleet.start(member.instance)
             await self._settle()
 
+    async def _twin(self, _: Action) -> None:
+        """A static member is taken for dead and replaced under its name, comes back, and is ended at last."""
+        twin = self._chance.choice(await self._some_up(more_than=1))
+        self.fleet.freeze(twin)
+        self.progress.fault()
+        self.fleet.start(twin.instance)
+        await self._settle()
+        self.fleet.thaw(twin)
+        await self._settle()
+        await asyncio.sleep(1)
+        self.fleet.kill(twin)
+        self.kills["any"] += 1
+        self.progress.fault()
+
     async def _two_in_a_row(self, _: Action) -> None:
         up = await self._some_up(more_than=1)
         self.fleet.start()
@@ -332,20 +376,19 @@ class Run:
         await self._stage.kill_broker(self._chance.uniform(0, 2))
         self._outages += 1
 
+    async def _outage(self, _: Action) -> None:
+        """The broker is gone for longer than memberships last, and a worker dies and is replaced meanwhile."""
+        pause_s = self._schedule.timing.session_ms / 1000 + self._chance.uniform(0, 2)
+        async with asyncio.TaskGroup() as together:
+            together.create_task(self._stage.kill_broker(pause_s))
+            await asyncio.sleep(pause_s / 2)
+            self._replace(self._chance.choice(await self._some_up()))
+            self.kills["any"] += 1
+        self._outages += 1
 
-async def run_all(on: Stage, schedules: Sequence[Schedule], at_once: int = 1) -> list[Row]:
-    """Run schedules, `at_once` side by side, and print a line for each."""
-    limit = asyncio.Semaphore(at_once)
-
-    async def one(schedule: Schedule) -> Row:
-        async with limit:
-            row = await Run(on, schedule).run()
-            say(row.line())
-            return row
-
-    async with asyncio.TaskGroup() as running:
-        tasks = [running.create_task(one(schedule)) for schedule in schedules]
-    return [task.result() for task in tasks]
+    async def _freeze_broker(self, _: Action) -> None:
+        await self._stage.freeze_broker(self._schedule.timing.session_ms / 1000 + self._chance.uniform(0, 2))
+        self._outages += 1
 
 
 def say(line: str) -> None:
@@ -353,26 +396,62 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def result(rows: Sequence[Row]) -> str:
+async def run_all(
+    on: Stage, schedules: Sequence[Schedule], at_once: int = 1, report: Callable[[str], None] = say
+) -> tuple[list[Row], list[Exception]]:
+    """Run schedules, `at_once` side by side, and report a line for each; one that fails does not end the others."""
+    limit = asyncio.Semaphore(at_once)
+    failures: list[Exception] = []
+    found: list[Row] = []
+
+    async def one(schedule: Schedule) -> None:
+        async with limit:
+            try:
+                row = await Run(on, schedule).run()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the table shows it
+                report(f"{schedule.name:<13}{schedule.seed:>6}  FAILED: {' '.join(map(str, leaves(error)))}")
+                failures.append(error)
+            else:
+                report(row.line())
+                found.append(row)
+
+    async with asyncio.TaskGroup() as running:
+        for schedule in schedules:
+            running.create_task(one(schedule))
+    return found, failures
+
+
+def leaves(error: BaseException) -> list[str]:
+    """What went wrong, with the notes on where."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])]
+
+
+def result(found: Sequence[Row], failed: int = 0) -> str:
     """The last line of a run by hand."""
     return (
-        f"RESULT chaos runs={len(rows)} lost={sum(row.verdict.lost for row in rows)} "
-        f"repeated={sum(row.verdict.repeated for row in rows)} "
-        f"wrong={sum(row.verdict.disordered + row.verdict.wrong_states for row in rows)} "
-        f"orphaned_s_max={max(row.orphaned_s for row in rows):.1f}"
+        f"RESULT chaos runs={len(found) + failed} failed={failed} lost={sum(row.verdict.lost for row in found)} "
+        f"repeated={sum(row.verdict.repeated for row in found)} "
+        f"wrong={sum(row.verdict.disordered + row.verdict.wrong_states for row in found)} "
+        f"kills={sum(row.kills.total() for row in found)} outages={sum(row.outages for row in found)} "
+        f"orphaned_s_max={max((row.orphaned_s for row in found), default=-1):.1f}"
     )
 
 
 async def _by_hand(minutes: float, seed: int, runs: int, folder: Path) -> bool:
     loop = asyncio.get_running_loop()
     end_s = loop.time() + minutes * 60
-    rows: list[Row] = []
+    found: list[Row] = []
+    failed = 0
     async with stage(folder) as on:
         say(HEADER)
-        while loop.time() < end_s and (not runs or len(rows) < runs):
-            rows += await run_all(on, [draw(seed + len(rows))])
-    say(result(rows))
-    return all(row.good for row in rows)
+        while loop.time() < end_s and (not runs or len(found) + failed < runs):
+            good, bad = await run_all(on, [draw(seed + len(found) + failed)])
+            found += good
+            failed += len(bad)
+    say(result(found, failed))
+    return not failed and all(row.good for row in found)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from runtime.processor import Batch, Emit
 from runtime.service import main
 from runtime.tuning import ProcessorSettings
 from runtime.worker import run_tasks
-from tests.faults.orders import obey, watch_the_end_of_transactions
+from tests.faults.orders import obey, watch_the_end_of_transactions, watch_the_opening
 from tests.faults.processors_under_test import KINDS, OUTPUTS
 
 FETCH_BYTES = 16 * 1024
@@ -46,6 +46,7 @@ def run(topic: str, kind: str, orders: Path, hurry: Path, pace_us: int) -> None:
     """Run until told to stop, and exit."""
     fetch_little()
     watch_the_end_of_transactions(orders)
+    watch_the_opening(orders)
 
     async def start(service: Any) -> None:
         processor = slowed(kind, topic, hurry, pace_us)

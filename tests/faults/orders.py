@@ -1,4 +1,4 @@
-"""How the driver tells a worker process to die or freeze at one step of a commit.
+"""How the driver tells a worker process to die or freeze at one step of a commit, or while it takes a partition over.
 
 An order is a small file `<action> <step>`; the worker that reaches the step renames it to `.done` and obeys. The steps
 are those of `Checkpoint.commit`, and `sent`: the request that ends the transaction is out, its answer is not in.
@@ -12,6 +12,10 @@ from typing import Any
 from aiokafka.conn import AIOKafkaConnection  # noqa: TID251 - only the client knows when a request is out
 from aiokafka.protocol.transaction import EndTxnRequest  # noqa: TID251 - as above
 
+from runtime.checkpoint import ChangelogReader, Checkpoint
+
+OPENING = ("fence", "restore", "restored")
+"""Before the former owner of a partition is fenced, before its state is read, and before work on it begins."""
 STEPS = ("begin", "outputs", "state", "await", "offsets", "commit", "sent")
 SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 
@@ -59,3 +63,22 @@ def watch_the_end_of_transactions(path: Path) -> None:
         return answer
 
     AIOKafkaConnection.send = sent
+
+
+def watch_the_opening(path: Path) -> None:
+    """Make the host look for an order while it takes a partition over."""
+    open_checkpoint, read = Checkpoint.open, ChangelogReader.read
+
+    async def opened(*arguments: Any) -> Checkpoint:
+        obey(path, "fence")
+        checkpoint = await open_checkpoint(*arguments)
+        obey(path, "restore")
+        return checkpoint
+
+    async def restored(self: ChangelogReader, *arguments: Any) -> Any:
+        entry = await read(self, *arguments)
+        obey(path, "restored")
+        return entry
+
+    Checkpoint.open = staticmethod(opened)
+    ChangelogReader.read = restored

@@ -3,14 +3,20 @@
 import random
 from dataclasses import dataclass
 
-from tests.faults.orders import STEPS
+from tests.faults.orders import OPENING, STEPS
 
-COMMIT_KILLS = 5
+INSIDE = {
+    "stall": ("await", "offsets", "commit"),
+    "zombie-in-commit": STEPS[1:],
+    "zombie-while-opening": OPENING,
+    "kill-while-opening": OPENING,
+}
+"""At which steps an action strikes: a stall needs an open transaction."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that is done to the workers; `step` where it is done inside a commit."""
+    """One thing that is done to the workers; `step` where it is done inside a commit or an opening."""
 
     kind: str
     step: str = ""
@@ -37,17 +43,17 @@ class Schedule:
 
     @property
     def kills_the_broker(self) -> bool:
-        return any(action.kind == "broker" for action in self.actions)
+        return any(action.kind in {"broker", "outage"} for action in self.actions)
 
 
 STALLING = Timing(transaction_ms=2_000, session_ms=8_000)
 PROFILES: dict[str, tuple[tuple[str, ...], bool, Timing]] = {
-    "zombies": (("zombie", "zombie-in-commit", "kill"), False, Timing()),
-    "broker": (("broker", "broker"), True, Timing()),
+    "zombies": (("zombie", "zombie-in-commit", "zombie-while-opening"), False, Timing()),
+    "broker": (("broker", "broker-hangs"), True, Timing()),
     "stalls": (("stall", "stall"), True, STALLING),
-    "moves": (("join", "two-in-a-row", "leave"), False, Timing()),
-    "rolling": (("rolling", "two-in-a-row"), True, Timing()),
-    "broker-moves": (("broker", "join", "zombie"), False, Timing()),
+    "moves": (("join", "two-in-a-row", "kill-while-opening", "leave"), False, Timing()),
+    "rolling": (("rolling", "two-in-a-row", "twin"), True, Timing()),
+    "broker-moves": (("outage", "join", "zombie"), False, Timing()),
     "crowd": (("crowd", "kill"), False, Timing()),
 }
 """What a schedule does besides killing inside commits; whether its members are static; its timing."""
@@ -59,10 +65,7 @@ def draw(seed: int) -> Schedule:
     name = list(PROFILES)[seed % len(PROFILES)]
     kinds, static, timing = PROFILES[name]
     steps = ["outputs", "state", chance.choice(("await", "offsets")), "commit", "sent"]
-    steps += chance.sample(STEPS, k=COMMIT_KILLS - len(steps)) if len(steps) < COMMIT_KILLS else []
     actions = [Action("kill-in-commit", step) for step in steps]
-    for kind in kinds:
-        inside = kind in {"stall", "zombie-in-commit"}
-        actions.append(Action(kind, chance.choice(("await", "offsets", "commit")) if inside else ""))
+    actions += [Action(kind, chance.choice(INSIDE.get(kind, ("",)))) for kind in kinds]
     chance.shuffle(actions)
     return Schedule(name, seed, chance.choice((2, 3)), static, timing, tuple(actions))

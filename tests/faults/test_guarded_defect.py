@@ -1,4 +1,4 @@
-"""A frozen owner that comes back: the plain transaction over the group's offsets repeats its work, the engine does not."""
+"""A frozen owner that comes back: a plain transaction over the group's offsets repeats its work, ours does not."""
 
 import asyncio
 import uuid

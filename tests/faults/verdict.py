@@ -1,11 +1,14 @@
 """Compares what an application has committed with the undisturbed run."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from runtime.config import KafkaSettings
-from schemas.topics import changelog
+from schemas.topics import changelog, dead_letters
 from tests.faults.call_log import InputLog
+from tests.faults.processors_under_test import OUTPUTS
 from tests.reading import read_committed
 
 
@@ -23,20 +26,34 @@ class Verdict:
         return not (self.lost or self.repeated or self.disordered or self.wrong_states)
 
 
-async def compare(kafka: KafkaSettings, log: InputLog, *, states: bool = True) -> Verdict:
-    """Read all committed outputs and the newest state of each partition."""
+Rows = list[list[tuple[Any, ...]]]
+"""By partition: key, timestamp, value, headers."""
+
+
+def judge(expected: Mapping[str, Rows], found: Mapping[str, Rows], wrong_states: int = 0) -> Verdict:
+    """Compare the records of each topic, partition by partition. A topic nothing was expected on counts too."""
     lost = repeated = disordered = 0
-    partitions = len(log.ends)
-    for topic, expected in log.expected.items():
-        found = await read_committed(kafka, kafka.topic_prefix + topic, partitions)
-        for wanted, records in zip(expected, found, strict=True):
-            got = [(record.key, record.timestamp, record.value, tuple(record.headers)) for record in records]
+    for topic, rows in found.items():
+        for wanted, got in zip(expected.get(topic, [[] for _ in rows]), rows, strict=True):
             missing, surplus = Counter(wanted) - Counter(got), Counter(got) - Counter(wanted)
             lost += missing.total()
             repeated += surplus.total()
             disordered += got != wanted and not missing and not surplus
+    return Verdict(lost, repeated, disordered, wrong_states)
+
+
+async def compare(kafka: KafkaSettings, log: InputLog, *, states: bool = True) -> Verdict:
+    """Read all committed outputs and the newest state of each partition."""
+    partitions = len(log.ends)
+    found = {
+        topic: [
+            [(record.key, record.timestamp, record.value, tuple(record.headers)) for record in records]
+            for records in await read_committed(kafka, kafka.topic_prefix + topic, partitions)
+        ]
+        for topic in (*OUTPUTS[log.kind], dead_letters("silence").name)
+    }
     wrong = 0
     if states:
         newest = await read_committed(kafka, kafka.topic_prefix + changelog("silence").name, partitions)
         wrong = sum(not rows or rows[-1].value != state for rows, state in zip(newest, log.states, strict=True))
-    return Verdict(lost, repeated, disordered, wrong)
+    return judge(log.expected, found, wrong)
