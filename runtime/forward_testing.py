@@ -123,7 +123,10 @@ class ForwardDriver(Generic[W]):
         else:
             received, jobs = planned
             for job in jobs:
-                await self._forward.carry(job, _Hands(self, received, job.key))
+                try:
+                    await self._forward.carry(job, _Hands(self, received, job.key))
+                except InvalidRecord:
+                    self.dead_letters.append(record.offset)
         self.passed(Point.BEFORE_COMMIT)
         self.committed = record.offset + 1
 

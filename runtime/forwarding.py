@@ -89,4 +89,8 @@ class Forward(Protocol[W]):
         """Return the jobs of a record. Pure. Raises `InvalidRecord` for one that must become a dead letter."""
 
     async def carry(self, job: Job[W], hands: Hands) -> None:
-        """Do a job. Returns when the record may count as done; an error that is not `Fenced` ends the process."""
+        """Do a job. Returns when the record may count as done.
+
+        `InvalidRecord` makes the job's record a dead letter (the broker refused an output); any other error that is
+        not `Fenced` ends the process.
+        """

@@ -27,6 +27,7 @@ class Echo:
     lookback_ms: int = 0
     outside: list[str] = field(default_factory=list)
     planned: int = 0
+    refused: str = ""
 
     def begin(self, partition: int) -> None:
         assert partition == 0
@@ -41,6 +42,9 @@ class Echo:
         return [Job(received.key or b"", received.record.text)]
 
     async def carry(self, job: Job[str], hands: Hands) -> None:
+        if job.work == self.refused:
+            message = "it is refused"
+            raise InvalidRecord(message)
         turn = TurnEntry(turn_id=job.work, state=TurnState.SENDING, origin=hands.received.origin(0))
         if hands.turn(job.work) is None:
             await hands.announce(turn)
@@ -79,6 +83,14 @@ async def test_what_the_component_refuses_is_a_dead_letter_and_does_not_stop_the
     await done.run()
     assert done.dead_letters == [1, 3]
     assert echo.outside == ["a", "b"]
+
+
+async def test_a_record_whose_job_cannot_be_done_is_a_dead_letter_too() -> None:
+    echo = Echo(refused="a")
+    done = driver(echo, ["a", "b"])
+    await done.run()
+    assert done.dead_letters == [0]
+    assert echo.outside == ["b"]
 
 
 @pytest.mark.parametrize("point", list(Point))
