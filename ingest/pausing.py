@@ -8,7 +8,7 @@ Withheld audio is a pause on the session's timeline: PAUSED where it begins, RES
 its packets are not taken for lost: a mark ends the numbering's segment.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -26,7 +26,8 @@ from schemas.records import CallEvent
 from schemas.symbols import CallEventKind, FrameKind, Reason
 
 LATE_S = 5.0
-"""For so long after a withheld stretch, audio from before its end still counts as of it."""
+"""For so long after a withheld stretch, audio from before it counts as of it too. What lies in it always does."""
+_PAST_STRETCHES = 100
 _PAST_CALLS = 100_000
 _LONG_AGO = float("-inf")
 
@@ -144,6 +145,7 @@ class _Guarded:
     stretch: _Stretch | None = None
     floor: int = 0
     floor_until_s: float = _LONG_AGO
+    withheld: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_PAST_STRETCHES))
 
 
 class Gate:
@@ -214,7 +216,8 @@ class Gate:
 
     def _audio(self, guarded: _Guarded, fact: AudioReceived, now_s: float) -> list[Fact | Observed]:
         reason = self._why_not(guarded.conversation)
-        stop = fact.position_samples + max(0, fact.duration_samples)
+        # where the length is not known, one sample: enough to know the packet again
+        stop = fact.position_samples + max(1, fact.duration_samples)
         stretch = guarded.stretch
         if reason is not None:
             withheld: list[Fact | Observed] = [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
@@ -228,15 +231,22 @@ class Gate:
             stretch.stop = max(stretch.stop, stop)
             stretch.last_s = now_s
             return withheld
-        passed: list[Fact | Observed] = []
-        if stretch is not None:
-            if fact.position_samples < stretch.stop and now_s - stretch.last_s < LATE_S:
-                return [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
-            passed.append(self._resume(guarded, fact.key, stretch, max(fact.position_samples, stretch.stop)))
-        elif fact.position_samples < guarded.floor and now_s < guarded.floor_until_s:
+        if self._is_of_a_pause(guarded, fact.position_samples, stop, now_s):
             return [Observed(Observation.AUDIO_WHILE_PAUSED, key=fact.key)]
-        guarded.head = max(guarded.head, stop)
-        return [*passed, fact]
+        guarded.head = max(guarded.head, fact.position_samples + max(0, fact.duration_samples))
+        if stretch is None:
+            return [fact]
+        return [self._resume(guarded, fact.key, stretch, max(fact.position_samples, stretch.stop)), fact]
+
+    def _is_of_a_pause(self, guarded: _Guarded, start: int, stop: int, now_s: float) -> bool:
+        """Tell whether audio that comes now was said in a pause that is over: a reconnected peer may send it again."""
+        stretch = guarded.stretch
+        if stretch is None:
+            late = start < guarded.floor and now_s < guarded.floor_until_s
+        else:
+            late = start < stretch.stop and now_s - stretch.last_s < LATE_S
+            late = late or (start < stretch.stop and stop > stretch.start)
+        return late or any(start < end and stop > begin for begin, end in guarded.withheld)
 
     def _mark(self, guarded: _Guarded, fact: Mark) -> list[Fact | Observed]:
         """A gap stands beside withheld audio, not in it: each consumer then books both at their lengths."""
@@ -252,6 +262,7 @@ class Gate:
         """End a stretch where the next mark or audio begins."""
         guarded.stretch = None
         guarded.floor, guarded.floor_until_s = end, stretch.last_s + LATE_S
+        guarded.withheld.append((stretch.start, end))
         return Mark(key, FrameKind.RESUMED, stretch.reason, stretch.start, end - stretch.start)
 
     def _event(self, guarded: _Guarded, fact: EventReceived, now_s: float) -> list[Fact | Observed]:

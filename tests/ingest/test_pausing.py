@@ -238,6 +238,26 @@ def test_positions_that_step_back_long_after_a_pause_are_no_late_packets():
     assert call.wait(LATE_S).hear(audio(6)) == [audio(6)]
 
 
+def test_however_long_ago_a_pause_was_what_lies_in_it_is_withheld():
+    call = Call()
+    call.hear(audio(0))
+    call.pause().hear(audio(1), audio(2))
+    call.resume().wait(LATE_S)
+    assert call.hear(audio(1), audio(2)) == [withheld()] * 2
+    assert call.hear(audio(3)) == [resumed(160, 320), audio(3)]
+    call.pause().hear(audio(4))
+    call.resume().wait(LATE_S).hear(audio(6))
+    assert call.wait(LATE_S).hear(audio(1), audio(2), audio(4), audio(5)) == [withheld()] * 4
+    assert call.hear(audio(0), audio(3), audio(7)) == [audio(0), audio(3), audio(7)]
+
+
+def test_a_packet_from_before_a_session_that_began_in_a_pause_is_of_the_pause():
+    call = Call().pause()
+    call.hear(audio(0))
+    call.resume().hear(audio(1))
+    assert call.wait(LATE_S).hear(replace(audio(0), position_samples=-1)) == [withheld()]
+
+
 def test_a_packet_out_of_order_at_the_begin_of_a_pause_moves_no_mark_back():
     call = Call()
     call.hear(audio(0), audio(2))
@@ -251,7 +271,9 @@ def test_audio_whose_length_or_place_is_not_known_is_withheld_like_any_other():
     assert call.hear(opus[0]) == [opus[0]]
     early = replace(audio(0), position_samples=-1)
     assert call.pause().hear(opus[1], early, opus[2]) == [withheld(), paused(160), withheld(), withheld()]
-    assert call.resume().hear(opus[3]) == [resumed(160, 320), opus[3]]
+    call.resume()
+    assert call.hear(opus[2]) == [withheld()]
+    assert call.hear(opus[3]) == [resumed(160, 320), opus[3]]
 
 
 def test_unknown_withholds_too_under_a_reason_of_its_own():
