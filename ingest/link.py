@@ -32,7 +32,7 @@ class Loss:
             connection_age_ms=round(self.age_s * 1000),
             last_frame_age_ms=round((self.at_s - last_frame_s) * 1000) if heard else -1,
         )
-        return EventReceived(key, event)
+        return EventReceived(key, event, said_s=self.at_s)
 
 
 def exhausted(key: str, position_samples: int = -1) -> EventReceived:

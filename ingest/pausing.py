@@ -266,21 +266,21 @@ class Gate:
         return Mark(key, FrameKind.RESUMED, stretch.reason, stretch.start, end - stretch.start)
 
     def _event(self, guarded: _Guarded, fact: EventReceived, now_s: float) -> list[Fact | Observed]:
-        if not self._silent(guarded.conversation, now_s):
+        if not self._silent(guarded.conversation, now_s, said_s=fact.said_s):
             return [fact]
         if _holds_content(fact.event):
             return [Observed(Observation.EVENT_WHILE_PAUSED, key=fact.key)]
         # a peer's own words may quote what was said
         return [replace(fact, event=replace(fact.event, message=None))]
 
-    def _silent(self, conversation: str, now_s: float) -> bool:
-        """Tell whether texts are withheld now: while audio is, and for a while after."""
+    def _silent(self, conversation: str, now_s: float, *, said_s: float | None = None) -> bool:
+        """Tell whether texts are withheld now: while audio is, and for a while after. `said_s`: not said now but then."""
         if self._why_not(conversation) is not None:
             return True
         since_s = self._book.pause_ended_s(conversation)
         if not self._rules.publish_when_unknown:
             since_s = max(since_s, self._book.known_since_s(conversation))
-        return now_s - since_s < self._rules.resume_guard_s
+        return (now_s if said_s is None else said_s) - since_s < self._rules.resume_guard_s
 
     def _close(self, guarded: _Guarded, fact: SessionClosed, now_s: float) -> SessionClosed:
         del self._guarded[fact.key]

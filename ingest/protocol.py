@@ -113,10 +113,12 @@ class EventReceived:
     """A fact with business detail and no mark of its own.
 
     The sequencer fills in who, when, counter and `audio_sequence`; the protocol leaves those empty and gives the rest.
+    `said_s` is when the peer said it (monotonic), where that was not now: words from a pause are not told after it.
     """
 
     key: str
     event: CallEvent
+    said_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

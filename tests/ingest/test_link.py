@@ -18,7 +18,9 @@ def test_a_session_is_told_how_old_the_lost_connection_was_and_who_ended_it():
     assert not link.up
     loss = link.connected(50.0)
     assert loss is not None
-    event = loss.reconnected("k", position_samples=7, last_frame_s=42.0).event
+    fact = loss.reconnected("k", position_samples=7, last_frame_s=42.0)
+    event = fact.event
+    assert fact.said_s == 42.5
     assert (event.kind, event.code, event.message) == (CallEventKind.RECONNECT, 1001, "bye")
     assert (event.closed_by, event.position_samples) == (ClosedBy.REMOTE, 7)
     assert (event.connection_age_ms, event.last_frame_age_ms) == (32_500, 500)

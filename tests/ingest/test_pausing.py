@@ -392,6 +392,23 @@ def test_an_error_of_the_platform_loses_its_words_and_facts_of_ours_stay():
     assert call.pause().hear(closed) == [SessionClosed("s", Reason.END, 5)]
 
 
+@pytest.mark.parametrize("publish", [False, True])
+def test_what_a_peer_said_in_a_pause_is_not_told_after_it(publish):
+    call = Call(publish=publish).pause().wait(1)
+    said_s = call.now_s
+    reconnect = replace(event(CallEventKind.RECONNECT, code=4000, message="heard 4111"), said_s=said_s)
+    told = replace(event(CallEventKind.RECONNECT, code=4000), said_s=said_s)
+    assert call.wait(1).resume().wait(9).hear(reconnect) == [told]
+    assert call.hear(replace(reconnect, said_s=call.now_s)) == [replace(reconnect, said_s=call.now_s)]
+
+
+def test_what_a_peer_said_while_nobody_knew_of_a_pause_is_not_told_later():
+    call = Call(audiohook=False)
+    reconnect = replace(event(CallEventKind.RECONNECT, message="heard 4111"), said_s=call.now_s)
+    told = replace(event(CallEventKind.RECONNECT), said_s=call.now_s)
+    assert call.wait(1).begin().wait(9).hear(reconnect) == [told]
+
+
 # before a sequencer
 
 STEPS = st.lists(
