@@ -70,11 +70,13 @@ class HttpClient:
         cafile: str | None = None,
         clock: Clock | None = None,
         any_status: bool = False,
+        longest_answer_bytes: int | None = None,
     ) -> None:
         """Prepare a pool. `timeout_s` bounds a whole request; `credentials` are user and password of basic auth.
 
         `connect_timeout_s` bounds the making of a connection; a request that did not get one in time is `Unsent`.
-        With `any_status` an answer of 429 or 5xx is an answer like any other: it says what is wrong.
+        With `any_status` an answer of 429 or 5xx is an answer like any other: it says what is wrong. A body longer than
+        `longest_answer_bytes` is cut somewhere behind that, and the connection closed.
 
         Raises `ConfigError` when `cafile` cannot be used.
         """
@@ -82,6 +84,7 @@ class HttpClient:
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
         self._any_status = any_status
+        self._longest_answer_bytes = longest_answer_bytes
         try:
             context = ssl.create_default_context(cafile=cafile)
         except OSError as error:
@@ -126,7 +129,9 @@ class HttpClient:
         outcome = "error"
         try:
             async with asyncio.timeout(timeout_s or self._timeout_s):
-                answer = await self._client.request(method, url, headers=dict(headers or {}), content=content)
+                sending = self._client.stream(method, url, headers=dict(headers or {}), content=content)
+                async with sending as answer:
+                    body = await self._body(answer)
             outcome = f"{answer.status_code // 100}xx"
         except TimeoutError:
             outcome = "timeout"
@@ -147,9 +152,15 @@ class HttpClient:
             HTTP_SECONDS.labels(self._peer).observe(self._clock.monotonic_s() - started_s)
         if not self._any_status:
             self._refuse_overload(answer.status_code, answer.headers.get("retry-after"))
-        return Response(
-            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
-        )
+        return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body)
+
+    async def _body(self, answer: httpx2.Response) -> bytes:
+        body = bytearray()
+        async for part in answer.aiter_bytes():
+            body += part
+            if self._longest_answer_bytes is not None and len(body) > self._longest_answer_bytes:
+                break
+        return bytes(body)
 
     def _refuse_overload(self, status: int, retry_after: str | None) -> None:
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

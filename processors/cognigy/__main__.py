@@ -27,6 +27,7 @@ async def start(service: Service[CognigySettings], topic: str = UTTERANCES.name)
         connections=settings.forwarder.max_in_flight,
         clock=clock,
         any_status=True,
+        longest_answer_bytes=settings.longest_answer_bytes,
     ) as http:
         # the whole may take as long as its parts, so that a connection that is not made counts as unsent
         whole_s = settings.connect_timeout_s + settings.read_timeout_s

@@ -6,7 +6,7 @@ import pytest
 import trustme
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from runtime.clock import ManualClock
@@ -156,6 +156,21 @@ async def test_a_tls_connection_that_breaks_in_the_answer_is_no_answer(tmp_path)
             await client.request("POST", f"https://localhost:{server.sockets[0].getsockname()[1]}/", content=b"{}")
     assert taken
     assert not isinstance(raised.value, Unsent)
+
+
+async def test_an_answer_without_end_is_read_up_to_the_bound():
+    async def endless():
+        while True:
+            yield b"x" * 10_000
+
+    async def handle(_: Request) -> Response:
+        return StreamingResponse(endless())
+
+    application = Starlette(routes=[Route("/", handle)])
+    async with serving(application) as url, HttpClient("peer", timeout_s=5, longest_answer_bytes=25_000) as client:
+        answer = await client.request("GET", url)
+    assert answer.status == 200
+    assert 25_000 < len(answer.body) < 500_000
 
 
 def test_a_file_of_authorities_must_be_readable():
