@@ -128,7 +128,8 @@ class Session:
     def drain(self) -> None:
         """Let the protocol end its sessions the way the peer expects it."""
         self._drain_wanted = True
-        if self._scope is not None:
+        # a deadline that passes in this very moment ends the wait as well
+        if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def finish_drain(self) -> None:

@@ -167,6 +167,31 @@ async def test_a_deadline_of_the_protocol_is_kept():
     assert outlet.marks()[-1] == ("CLOSED", "SOCKET_LOST")
 
 
+async def test_a_drain_may_come_in_the_moment_a_deadline_passes():
+    outlet = FakeOutlet()
+    limits = Limits(idle_s=0.05, close_deadline_s=0.02)
+    served = session(Pipe(Client().open()), outlet, AudioHookProtocol(ORGANIZATION, SESSION, CORRELATION, limits))
+    loop, drained = asyncio.get_running_loop(), asyncio.Event()
+
+    def drain() -> None:
+        assert served.shell._scope is not None
+        assert served.shell._scope.expired()
+        served.shell.drain()
+        drained.set()
+
+    def drain_after_the_deadline() -> None:
+        # both timers are due when the loop looks again, the deadline's first
+        at_s = served.shell._scope.when()
+        loop.call_at(at_s, drain)
+        while loop.time() <= at_s:
+            pass
+
+    loop.call_later(0.03, drain_after_the_deadline)
+    await served.run()
+    assert drained.is_set()
+    assert outlet.marks()[-1][0] == "CLOSED"
+
+
 async def test_a_drain_interrupts_the_wait_and_keeps_what_still_comes():
     client, outlet = Client(), FakeOutlet()
     pipe = Pipe(client.open())
