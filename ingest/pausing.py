@@ -11,6 +11,7 @@ its packets are not taken for lost: a mark ends the numbering's segment.
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from uuid import UUID
 
 from ingest.protocol import (
     AudioReceived,
@@ -23,7 +24,7 @@ from ingest.protocol import (
     SessionOpened,
 )
 from schemas.records import CallEvent
-from schemas.symbols import CallEventKind, FrameKind, Reason
+from schemas.symbols import CallEventKind, Codec, FrameKind, Reason
 
 LATE_S = 5.0
 """For so long after a withheld stretch, audio from before it counts as of it too. What lies in it always does."""
@@ -136,6 +137,14 @@ class _Stretch:
     last_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Stating:
+    """A session that states pauses. One with audio that is not paused is heard."""
+
+    conversation: str
+    has_audio: bool
+
+
 @dataclass(slots=True)
 class _Guarded:
     """A session that does not state pauses. `head` is where its published audio ends; positions are samples."""
@@ -154,7 +163,7 @@ class Gate:
     def __init__(self, book: PauseBook, rules: PauseRules) -> None:
         self._book = book
         self._rules = rules
-        self._stating: dict[str, str] = {}
+        self._stating: dict[str, _Stating] = {}
         self._in_book: set[str] = set()
         self._guarded: dict[str, _Guarded] = {}
 
@@ -178,27 +187,31 @@ class Gate:
     def _open(self, fact: SessionOpened) -> None:
         if fact.key in self._stating or fact.key in self._guarded:
             return
-        conversation = fact.info.conversation_id
+        conversation = _one_spelling(fact.info.conversation_id)
         if fact.states_pauses:
-            self._stating[fact.key] = conversation
+            self._stating[fact.key] = _Stating(conversation, fact.codec is not Codec.UNKNOWN)
         else:
             self._guarded[fact.key] = _Guarded(conversation)
 
     def _note(self, fact: Fact, now_s: float) -> None:
         """Keep the book by a fact of a session that states pauses.
 
-        A session that opens in a pause says so right after it opened: its audio or its first mark shows its state.
+        A session that opens in a pause may say so late or never, but brings no audio: its audio or a mark of pauses
+        shows its state; where it has no audio at all, any mark does.
         """
-        conversation = self._stating.get(fact.key)
-        if conversation is None:
+        stating = self._stating.get(fact.key)
+        if stating is None:
             return
+        conversation = stating.conversation
         if isinstance(fact, AudioReceived | Mark):
-            if fact.key not in self._in_book:
+            kind = fact.kind if isinstance(fact, Mark) else FrameKind.AUDIO
+            told = kind in (FrameKind.PAUSED, FrameKind.RESUMED)
+            shown = told or kind is FrameKind.AUDIO or not stating.has_audio
+            if shown and fact.key not in self._in_book:
                 self._in_book.add(fact.key)
                 self._book.opened(conversation, (self, fact.key), now_s)
-            if isinstance(fact, Mark) and fact.kind in (FrameKind.PAUSED, FrameKind.RESUMED):
-                paused = fact.kind is FrameKind.PAUSED
-                self._book.told(conversation, (self, fact.key), now_s, paused=paused)
+            if told:
+                self._book.told(conversation, (self, fact.key), now_s, paused=kind is FrameKind.PAUSED)
         elif isinstance(fact, SessionClosed):
             del self._stating[fact.key]
             if fact.key in self._in_book:
@@ -274,7 +287,7 @@ class Gate:
         return [replace(fact, event=replace(fact.event, message=None))]
 
     def _silent(self, conversation: str, now_s: float, *, said_s: float | None = None) -> bool:
-        """Tell whether texts are withheld now: while audio is, and for a while after. `said_s`: not said now but then."""
+        """Tell whether texts are withheld now: while audio is, and a while after; `said_s`: what was said then."""
         if self._why_not(conversation) is not None:
             return True
         since_s = self._book.pause_ended_s(conversation)
@@ -289,6 +302,14 @@ class Gate:
         if guarded.stretch is None:
             return fact
         return replace(fact, position_samples=max(fact.position_samples, guarded.stretch.stop))
+
+
+def _one_spelling(conversation_id: str) -> str:
+    """Return the same text for a UUID however it is written, and any other id as it is."""
+    try:
+        return str(UUID(conversation_id))
+    except ValueError:
+        return conversation_id
 
 
 def _holds_content(event: CallEvent) -> bool:

@@ -72,7 +72,7 @@ class Call:
         return self
 
     def begin(self) -> "Call":
-        return self.say(opened("a", states_pauses=True), Mark("a", FrameKind.ALIVE, position_samples=0))
+        return self.say(opened("a", states_pauses=True), replace(audio(0), key="a"))
 
     def pause(self) -> "Call":
         return self.say(Mark("a", FrameKind.PAUSED, Reason.SECURE_PAUSE, 5))
@@ -170,12 +170,23 @@ def test_only_pauses_are_remembered():
 
 
 @pytest.mark.parametrize(
-    "sign", [Mark("a", FrameKind.ALIVE, position_samples=0), replace(audio(0), key="a")], ids=["a mark", "audio"]
+    "sign",
+    [Mark("a", FrameKind.RESUMED, Reason.SECURE_PAUSE, 0, 7), replace(audio(0), key="a")],
+    ids=["a mark of pauses", "audio"],
 )
 def test_a_session_that_has_only_opened_says_nothing_yet(sign):
     call = Call(audiohook=False).say(opened("a", states_pauses=True))
     assert call.book.state(CALL) is PauseState.UNKNOWN
     assert call.say(sign).book.state(CALL) is PauseState.ACTIVE
+
+
+@pytest.mark.parametrize("kind", [FrameKind.ALIVE, FrameKind.DISCARDED, FrameKind.GAP])
+def test_that_a_session_lives_without_audio_does_not_say_that_it_is_not_paused(kind):
+    call = Call(audiohook=False).say(opened("a", states_pauses=True), Mark("a", kind, position_samples=0))
+    assert call.book.state(CALL) is PauseState.UNKNOWN
+    silent = replace(opened("b", states_pauses=True), codec=Codec.UNKNOWN)
+    call.say(silent, Mark("b", kind, position_samples=0))
+    assert call.book.state(CALL) is PauseState.ACTIVE
 
 
 def test_a_session_that_opens_in_a_pause_lets_nothing_through_before_it_says_so():
@@ -296,6 +307,20 @@ def test_a_pause_of_another_conversation_means_nothing():
     call.say(opened("b", states_pauses=True, conversation="call-2"))
     call.say(Mark("b", FrameKind.PAUSED, Reason.SECURE_PAUSE, 5))
     assert call.hear(audio(0)) == [audio(0)]
+
+
+def test_a_conversation_is_the_same_one_however_its_id_is_written():
+    book, rules = PauseBook(), PauseRules(publish_when_unknown=True)
+    name = "0b2c3d4e-abcd-4222-8333-94445556667f"
+    stating, guarded, other = Gate(book, rules), Gate(book, rules), Gate(book, rules)
+    stating.take(opened("a", states_pauses=True, conversation=name.upper()), 0)
+    stating.take(Mark("a", FrameKind.PAUSED, Reason.SECURE_PAUSE, 0), 0)
+    guarded.take(opened("s", states_pauses=False, conversation=name), 0)
+    assert guarded.take(audio(0), 0) == [withheld(), paused(0)]
+    other.take(opened("s", states_pauses=False, conversation="Call-1"), 0)
+    stating.take(opened("b", states_pauses=True, conversation="call-1"), 0)
+    stating.take(Mark("b", FrameKind.PAUSED, Reason.SECURE_PAUSE, 0), 0)
+    assert other.take(audio(0), 0) == [audio(0)]
 
 
 def test_a_stretch_that_changes_its_reason_is_two():

@@ -188,8 +188,8 @@ async def audiohook(settings: IngestSettings):
     client = Client()
     async with connect(url(settings), additional_headers=HEADERS, proxy=None, ping_interval=None) as connection:
 
-        async def say(text: str) -> None:
-            await connection.send(text)
+        async def say(message: str | bytes) -> None:
+            await connection.send(message)
             await connection.send(client.say("ping"))
             answer = json.loads(await connection.recv())
             while answer["type"] != "pong":
@@ -347,7 +347,8 @@ async def test_while_nobody_says_whether_the_call_is_paused_nothing_of_it_is_pub
                 await peers.speak(number, SECRET_AUDIO)
             await peers.app.send(SOCKET, {"type": "transcript", "text": SECRET_WORDS})
             await topic.until(lambda found: ("PAUSED", "OTHER") in found.marks())
-            async with audiohook(settings):
+            async with audiohook(settings) as (_, say):
+                await say(bytes(320))
                 await peers.speak(3, SPOKEN[:PACKET_SAMPLES])
                 await topic.until(lambda found: len(found.payloads()) == 1)
             await peers.speak(4, SECRET_AUDIO)
