@@ -114,7 +114,9 @@ class TakeOver(Generic[W]):
             async with asyncio.timeout(ANSWER_S):
                 committed = await consumer.committed(held.tp)
         if committed is None:
-            start = first if self._forward.first_start == "earliest" else end
+            if held.begin < 0:
+                held.begin = first if self._forward.first_start == "earliest" else end
+            start = held.begin
             with translated():
                 async with asyncio.timeout(ANSWER_S):
                     # a group that has begun goes on where it began, however often it dies before its first commit

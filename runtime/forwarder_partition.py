@@ -71,6 +71,8 @@ class Held(Generic[W]):
         self.cut = False
         self.closing = False
         """No new jobs start."""
+        self.begin = -1
+        """Where a group without a commit begins; kept while that cannot be stored, for inputs arrive meanwhile."""
         self.opening: asyncio.Task[None] | None = None
         self.asking: asyncio.Task[None] | None = None
         """Waits for the registry's answer about schema ids; the partition is paused meanwhile."""

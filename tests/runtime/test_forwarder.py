@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import forwarder
+from runtime import forwarder, forwarder_opening
 from runtime.clock import SystemClock
 from runtime.config import KafkaSettings, RegistrySettings
 from runtime.errors import Fenced, InvalidRecord, Unavailable
@@ -278,6 +278,21 @@ async def test_a_commit_of_one_the_group_has_thrown_out_proves_nothing(working, 
         await group.rebalance()
         await run.stored(2)
         assert run.sent == ["one", "two"]
+
+
+async def test_a_group_begins_where_it_first_found_the_end_though_that_could_not_be_stored(
+    working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Talking, "first_start", "latest")
+    monkeypatch.setattr(forwarder_opening.random, "uniform", lambda *_: 0.1)
+    group = Group()
+    group.append("before")
+    group.commit_errors = [OSError("no coordinator")]
+    async with working(group) as run:
+        await until(lambda: group.commits == 1, 10)
+        group.append("after")
+        await run.stored(2)
+        assert run.sent == ["after"]
 
 
 async def test_what_was_carried_before_is_only_planned_when_it_is_looked_back_on(working) -> None:
