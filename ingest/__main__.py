@@ -89,7 +89,7 @@ async def token_source(service: Service[IngestSettings]) -> AsyncIterator[TokenS
 
 
 async def start(service: Service[IngestSettings]) -> None:
-    """Accept calls and dial until told to stop, then drain."""
+    """Accept calls and dial until told to stop, then drain. Raises `Unavailable` where records are lost by that."""
     settings = service.settings
     outlet = make_outlet(service)
     rules = PauseRules(settings.publish_when_pause_unknown, settings.resume_guard_s)
@@ -113,7 +113,8 @@ async def start(service: Service[IngestSettings]) -> None:
         spent_s = service.clock.monotonic_s() - stopped_s
         outlet.close(settings.service.drain_budget_s - spent_s - _MARGIN_S)
     if outlet.unacknowledged:
-        service.log.error("records could not be written before the end", count=outlet.unacknowledged)
+        message = f"{outlet.unacknowledged} records could not be written before the end"
+        raise Unavailable(message)
 
 
 async def drain(

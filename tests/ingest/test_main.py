@@ -1,0 +1,59 @@
+"""The service without a broker: how it ends. With one: tests/integration/test_ingest.py."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+from websockets.asyncio.client import connect
+
+from ingest.__main__ import start
+from ingest.config import AppFoundrySettings, AudioHookSettings, IngestSettings, MediaStreamsSettings
+from runtime.config import KafkaSettings, ServiceSettings
+from runtime.service import DRAINED, FAULT, Service, run
+from tests.ingest.sources.audiohook.test_auth import headers
+from tests.ingest.sources.audiohook.words import Client
+
+HEADERS = [(name, value) for name, value in headers(X_API_KEY="open") if name != "Host"]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"open": ""}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return IngestSettings(
+        kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+        service=ServiceSettings(drain_budget_s=2.5),
+        audiohook=AudioHookSettings(port=port, keys_file=keys, close_deadline_s=0.2),
+        media_streams=MediaStreamsSettings(close_timeout_s=0.1),
+        appfoundry=AppFoundrySettings(close_timeout_s=0.1),
+        drain_sessions_s=0,
+    )
+
+
+async def call(settings: IngestSettings) -> None:
+    """Go through a session without audio."""
+    client = Client()
+    url = f"ws://127.0.0.1:{settings.audiohook.port}/audiohook"
+    async with connect(url, additional_headers=HEADERS, proxy=None, ping_interval=None) as connection:
+        for text in (client.open(), client.close()):
+            await connection.send(text)
+            await connection.recv()
+
+
+@pytest.mark.parametrize(("calls", "code"), [(0, DRAINED), (1, FAULT)])
+async def test_a_stop_succeeds_only_where_nothing_is_left_to_write(settings, calls, code):
+    async def begin(service: Service[IngestSettings]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(start(service))
+            # it listens before it first gives the loop away for long
+            while "sources" not in service.health._holding:
+                await asyncio.sleep(0)
+            for _ in range(calls):
+                await call(settings)
+            service.stopping.set()
+
+    assert await run("ingest", settings, begin, signals=False) == code
