@@ -216,6 +216,9 @@ class Sequencer:
 
     def _drop(self, session: _Session, fact: AudioReceived, at: Moment) -> list[Outgoing]:
         dropped = session.dropped
+        if dropped is not None and dropped.duration_samples < 0 and fact.duration_samples < 0:
+            # its end is not known, so what follows is of the same gap; a mark for each would need room as audio does
+            return []
         if dropped is not None and (
             dropped.sample_rate_hz != fact.sample_rate_hz
             or dropped.position_samples + dropped.duration_samples != fact.position_samples

@@ -157,6 +157,15 @@ def test_dropped_stretches_that_do_not_touch_are_announced_apart():
     assert frames.position_samples.tolist() == [0, 0, 5, 6]
 
 
+def test_dropped_audio_whose_length_is_not_known_is_announced_once_however_long_there_is_no_room():
+    lengthless = [replace(audio(place), duration_samples=-1) for place in (0, 960, 2880, 1920)]
+    written = Written().take(OPENED).take(*lengthless, room=False)
+    assert written.kinds() == ["OPENED"]
+    frames = written.take(replace(audio(3840), duration_samples=-1)).frames
+    assert written.kinds() == ["OPENED", "GAP", "AUDIO"]
+    assert (frames.position_samples[1], frames.duration_samples[1]) == (0, -1)
+
+
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=40))
 def test_whatever_is_dropped_audio_and_gaps_cover_the_timeline_without_a_seam(steps):
     written = Written().take(OPENED)
