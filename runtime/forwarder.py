@@ -226,6 +226,8 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
     def _on_answer(self, error: Unavailable | None) -> None:
         if error is not None:
             metrics.FORWARD_UNAVAILABLE.inc()
+            # where nothing is to be written, only a commit tells that Kafka answers again
+            self._committer.ask()
         self._service.health.ready("kafka", ok=error is None, why=str(error or ""))
 
     # --- the loop -----------------------------------------------------------------------------------------------

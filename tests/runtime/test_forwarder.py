@@ -341,6 +341,18 @@ async def test_a_partition_taken_away_while_it_is_taken_over_is_not_disturbed_by
         await until(run.service.health.is_ready, 10)
 
 
+async def test_it_is_ready_again_after_a_failed_poll_though_nothing_new_comes(working) -> None:
+    group = Group()
+    group.append("one")
+    async with working(group) as run:
+        await run.stored(1)
+        await until(run.service.health.is_ready, 10)
+        group.poll_errors = [Unavailable("no broker")]
+        await until(lambda: group.poll_errors == [], 10)
+        await until(run.service.health.is_ready, 10)
+        assert group.stored == 1
+
+
 class AskedRegistry(Registry):
     """Knows one schema id, once it was asked."""
 
