@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.config import KafkaSettings
-from runtime.errors import StateCorrupted
+from runtime.errors import StateCorrupted, StateTooLarge
 from runtime.kafka import (
     AIOKafkaConsumer,
     AIOKafkaProducer,
@@ -111,12 +111,12 @@ class Checkpoint:
         6. commit           a crash before the broker took it: as above; after: the next owner restores this state
 
         Raises `Fenced` when another owner took over, `Unavailable` when the deadline passes (the outcome is then open:
-        the caller must reopen and restore), `InvalidRecord` when the broker refused a record, `StateCorrupted` when the
-        state is too large. After any of them this object must be closed.
+        the caller must reopen and restore), `InvalidRecord` when the broker refused a record, `StateTooLarge`. After
+        any of them this object must be closed.
         """
         if len(frozen.entry.state) > MAX_STATE_BYTES:
             message = f"the state of {self._input} has {len(frozen.entry.state)} bytes, the limit is {MAX_STATE_BYTES}"
-            raise StateCorrupted(message)
+            raise StateTooLarge(message)
         with translated():
             async with asyncio.timeout(deadline_s):
                 before("begin")
@@ -131,6 +131,14 @@ class Checkpoint:
                 offsets = {self._input: frozen.entry.position}
                 await self._producer.send_offsets_to_transaction(offsets, self._application.application_id)
                 before("commit")
+                await self._producer.commit_transaction()
+
+    async def forget(self, deadline_s: float) -> None:
+        """Declare the partition's state gone; who restores it next begins anew. Raises as `commit` does."""
+        with translated():
+            async with asyncio.timeout(deadline_s):
+                await self._producer.begin_transaction()
+                await (await self._send_state(None))
                 await self._producer.commit_transaction()
 
     async def close(self, budget_s: float = 2.0) -> None:
@@ -159,13 +167,24 @@ class Checkpoint:
             key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=list(record.headers)
         )
 
-    async def _send_state(self, value: bytes) -> Any:
+    async def _send_state(self, value: bytes | None) -> Any:
         batch = self._producer.create_batch()
         key = changelog_key(self._input.topic, self._input.partition)
         batch.append(key=key, value=value, timestamp=None, headers=[])
         return await self._producer.send_batch(
             batch, self._application.changelog_topic, partition=self._input.partition
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the changelog holds of a partition: its newest entry and the offset of that record.
+
+    The offset is -1 where there never was a record. An offset without an entry is a reset: begin anew.
+    """
+
+    entry: ChangelogEntry | None = None
+    offset: int = -1
 
 
 class ChangelogReader:
@@ -184,26 +203,26 @@ class ChangelogReader:
         if consumer is not None:
             await stop_quietly(consumer)
 
-    async def read(self, input_topic: str, partition: int) -> ChangelogEntry | None:
-        """Return the newest committed entry, or None when there never was one.
+    async def read(self, input_topic: str, partition: int) -> Restored:
+        """Return the newest committed entry.
 
         Looks 1, 8, 64 … records back from the last stable offset: aborted records and transaction markers lie between.
-        Must be called after the partition's id was taken over, so that nothing is pending. Raises `Unavailable` or
-        `StateCorrupted`.
+        Must be called after the partition's id was taken over, so that nothing is pending. Raises `Unavailable`, and
+        `StateCorrupted` for a record that is no entry.
         """
         tp = TopicPartition(self._application.changelog_topic, partition)
         async with self._one_at_a_time:
             try:
                 with translated():
                     async with asyncio.timeout(_START_DEADLINE_S):
-                        value = await self._newest(tp, changelog_key(input_topic, partition))
+                        offset, value = await self._newest(tp, changelog_key(input_topic, partition))
             except Exception:
                 # after an outage a consumer may stay silent for ever: the next read gets a new one
                 await self.close()
                 raise
-        return None if value is None else self._decode(value, tp)
+        return Restored(None if value is None else self._decode(value, tp, offset), offset)
 
-    async def _newest(self, tp: TopicPartition, key: bytes) -> bytes | None:
+    async def _newest(self, tp: TopicPartition, key: bytes) -> tuple[int, bytes | None]:
         if self._consumer is None:
             self._consumer = await start_consumer(
                 self._kafka,
@@ -218,25 +237,37 @@ class ChangelogReader:
         back = _FIRST_STEPS_BACK
         while True:
             start = max(first, end - back)
-            value = await self._last_value(tp, key, start, end)
-            if value is not None or start == first:
-                return value
+            offset, value = await self._last_of(tp, key, start, end)
+            if offset >= 0 or start == first:
+                return offset, value
             back *= _STEP_FACTOR
 
-    async def _last_value(self, tp: TopicPartition, key: bytes, start: int, end: int) -> bytes | None:
+    async def _last_of(self, tp: TopicPartition, key: bytes, start: int, end: int) -> tuple[int, bytes | None]:
         consumer: AIOKafkaConsumer = self._consumer
         consumer.seek(tp, start)
-        value = None
+        offset, value = -1, None
         while await consumer.position(tp) < end:
             batches = await consumer.getmany(tp, timeout_ms=200)
             for record in batches.get(tp, []):
-                if record.key == key and record.value is not None:
-                    value = record.value
-        return value
+                if record.key == key:
+                    offset, value = record.offset, record.value
+        return offset, value
 
-    def _decode(self, value: bytes, tp: TopicPartition) -> ChangelogEntry:
+    def _decode(self, value: bytes, tp: TopicPartition, offset: int) -> ChangelogEntry:
         try:
             return self._store.decode(value, ChangelogEntry)
         except InvalidRecord as error:
-            message = f"the newest record of {tp.topic}/{tp.partition} cannot be read: {error}"
+            message = f"the record at {tp.topic}/{tp.partition} offset {offset} is no entry of a changelog: {error}"
             raise StateCorrupted(message) from error
+
+
+async def reset(kafka: KafkaSettings, application: Application, tp: TopicPartition) -> None:
+    """Make a partition's processing begin anew: its former owner is fenced, its state is declared gone.
+
+    Raises `Unavailable`.
+    """
+    checkpoint = await Checkpoint.open(kafka, application, tp, transaction_timeout_ms=10_000)
+    try:
+        await checkpoint.forget(_START_DEADLINE_S)
+    finally:
+        await checkpoint.close()

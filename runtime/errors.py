@@ -6,7 +6,8 @@
     ├── UsageError       a developer: the task crashes, loudly
     ├── Unavailable      time: pause, back off with jitter, resume; never drop
     ├── Fenced           the new owner: drop the task; go on only if a commit shows the partition is still ours
-    └── StateCorrupted   the changelog: wipe, restore, continue
+    ├── StateCorrupted   the changelog: wipe, restore, continue; where the changelog's own entry is it: the operator
+    └── StateTooLarge    a developer: the component keeps what it should forget; the process ends with 1
     InvalidRecord        nobody now: dead letter, counted, continue (`schemas.errors`)
 
 Anything else: the operator; what is safe is drained, exit 1. Foreign errors are translated once, at the boundary.
@@ -23,6 +24,7 @@ __all__ = [
     "InvalidRecord",
     "PeerError",
     "StateCorrupted",
+    "StateTooLarge",
     "Unavailable",
     "UsageError",
 ]
@@ -66,3 +68,7 @@ class Fenced(CallstreamError):
 
 class StateCorrupted(CallstreamError):
     """A task's state in memory cannot be trusted. It is wiped and restored from its changelog."""
+
+
+class StateTooLarge(CallstreamError):
+    """A task's state is larger than a changelog record may be. Nothing of the commit was written."""

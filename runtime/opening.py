@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from runtime import metrics
 from runtime.checkpoint import ChangelogReader
-from runtime.errors import Fenced, Unavailable
+from runtime.errors import Fenced, StateCorrupted, Unavailable
 from runtime.kafka import AIOKafkaConsumer, TopicPartition, translated
 from runtime.log import Logger
 from runtime.partition import PartitionHost
@@ -16,6 +16,7 @@ from runtime.partition import PartitionHost
 S = TypeVar("S")
 ANSWER_S = 15.0
 """How long a question to the broker may take."""
+_REASONS = {Fenced: "fenced", StateCorrupted: "state"}
 _FIRST_BOUND_S = 0.2
 _CAP_S = 5.0
 
@@ -73,10 +74,12 @@ class Opener(Generic[S]):
             self._consumer.pause(host.tp)
         if host.fatal is not None:
             raise host.fatal
-        fenced = isinstance(failure, Fenced)
-        reason = "fenced" if fenced else "unavailable"
+        reason = next((reason for kind, reason in _REASONS.items() if isinstance(failure, kind)), "unavailable")
         metrics.TASK_RESTARTS.labels(reason=reason).inc()
-        (metrics.TASK_FENCED if fenced else metrics.TASK_UNAVAILABLE).inc()
+        if reason == "fenced":
+            metrics.TASK_FENCED.inc()
+        elif reason == "unavailable":
+            metrics.TASK_UNAVAILABLE.inc()
         self._log.warning("a task was dropped", partition=host.tp.partition, cause=reason, error=str(failure))
 
     async def _still_ours(self, host: PartitionHost[S]) -> bool:
@@ -91,6 +94,31 @@ class Opener(Generic[S]):
         except Fenced:
             return False
         return True
+
+
+class GroupLog:
+    """What the group's consumer says about its input partitions. See `InputLog`."""
+
+    def __init__(self, consumer: Callable[[], Any]) -> None:
+        self._consumer = consumer
+
+    async def bounds(self, tp: TopicPartition) -> tuple[int, int]:
+        """Return the first offset and the one behind the last record."""
+        return await bounds(self._consumer(), tp)
+
+    async def first_since(self, tp: TopicPartition, timestamp_ms: int) -> tuple[int, int] | None:
+        """Return offset and timestamp of the first record that is not older; None where all are older."""
+        with translated():
+            async with asyncio.timeout(ANSWER_S):
+                found = (await self._consumer().offsets_for_times({tp: timestamp_ms}))[tp]
+        return None if found is None else (found.offset, found.timestamp)
+
+    async def group_offset(self, tp: TopicPartition) -> int | None:
+        """Return the offset the group committed for lag tools; None where it never did."""
+        with translated():
+            async with asyncio.timeout(ANSWER_S):
+                offset: int | None = await self._consumer().committed(tp)
+        return offset
 
 
 async def bounds(consumer: Any, tp: TopicPartition) -> tuple[int, int]:

@@ -5,7 +5,7 @@ It owns the partition's task, its transactional producer and the last committed 
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,10 +14,11 @@ from runtime.bad_share import TooManyBad
 from runtime.checkpoint import Application, ChangelogReader, Checkpoint, Step
 from runtime.clock import Clock
 from runtime.config import KafkaSettings
-from runtime.errors import ConfigError, Fenced, Unavailable, UsageError
+from runtime.errors import ConfigError, Fenced, StateCorrupted, Unavailable, UsageError
 from runtime.kafka import ConsumerRecord, TopicPartition
 from runtime.poison import Poison
 from runtime.processor import Processor
+from runtime.restoring import InputLog, Stops, check_place
 from runtime.task import Frozen, ProcessorFailed, Task
 from runtime.tuning import TaskHostSettings
 from schemas.codec import SchemaStore
@@ -25,8 +26,6 @@ from schemas.records import ChangelogEntry
 from schemas.topics import dead_letters
 
 S = TypeVar("S")
-Bounds = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
-"""Returns the first and the next offset of an input partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Surroundings(Generic[S]):
     tuning: TaskHostSettings
     store: SchemaStore
     clock: Clock
-    bounds: Bounds
+    input_log: InputLog
     before_step: Step
 
 
@@ -87,7 +86,7 @@ class PartitionHost(Generic[S]):
     async def open(self, reader: ChangelogReader) -> int:
         """Fence the former owner, restore the state, and return the offset to read on from.
 
-        Raises `ConfigError` when the log no longer holds that offset, `StateCorrupted`, `Unavailable`.
+        Raises `ConfigError` when the log no longer holds that offset or the state cannot be read, and `Unavailable`.
         """
         shared = self._shared
         started_s = shared.clock.monotonic_s()
@@ -96,26 +95,24 @@ class PartitionHost(Generic[S]):
         self._checkpoint = await Checkpoint.open(
             shared.kafka, shared.application, self.tp, shared.tuning.transaction_timeout_ms
         )
-        self._committed = await reader.read(self.tp.topic, self.tp.partition)
-        first, end = await shared.bounds(self.tp)
-        self._start = first
-        self._check_position(first, end)
-        self._restart_task()
+        await self._restore(reader)
         self._committed_at_s = shared.clock.monotonic_s()
         metrics.TASK_RESTORE_SECONDS.observe(self._committed_at_s - started_s)
         return self.position
 
-    def _check_position(self, first: int, end: int) -> None:
-        if self._committed is None or first <= self._committed.position <= end:
-            return
-        position = self._committed.position
-        what = "was deleted by retention" if position < first else "was never written: a new topic?"
-        message = (
-            f"{self.tp.topic}/{self.tp.partition}: processing stands at offset {position}, which {what} "
-            f"(the log holds {first} to {end}). Nothing was skipped. To go on from the log's beginning with an empty "
-            f"state, stop all workers and delete the topic {self._shared.application.changelog_topic}"
-        )
-        raise ConfigError([message])
+    async def _restore(self, reader: ChangelogReader) -> None:
+        stops = Stops(self._shared.application, self.tp)
+        try:
+            found = await reader.read(self.tp.topic, self.tp.partition)
+        except StateCorrupted as error:
+            first, _ = await self._shared.input_log.bounds(self.tp)
+            raise stops.error(str(error), repeats=True, first=first) from error
+        self._start = await check_place(found, self._shared.input_log, stops)
+        self._committed = found.entry
+        try:
+            self._restart_task()
+        except StateCorrupted as error:
+            raise stops.unreadable(found, self._start, error) from error
 
     def _restart_task(self) -> None:
         shared = self._shared
@@ -140,6 +137,9 @@ class PartitionHost(Generic[S]):
             with metrics.TASK_STEP_SECONDS.time():
                 self._poison.run(task, records)
         except ProcessorFailed:
+            return False
+        except StateCorrupted as error:
+            self.failure = error
             return False
         except TooManyBad as error:
             raise self._too_many_bad(error) from error
@@ -166,11 +166,14 @@ class PartitionHost(Generic[S]):
         return ConfigError([message])
 
     async def rewind(self) -> int:
-        """Go back to the last committed state; return the offset to read again from."""
+        """Go back to the last committed state; return the offset to read again from.
+
+        After a failure the task stays None: the partition must be opened anew.
+        """
         await self.committed()
         if self.failure is None:
             self._restart_task()
-        metrics.TASK_RESTARTS.labels(reason="processor").inc()
+            metrics.TASK_RESTARTS.labels(reason="processor").inc()
         return self.position
 
     def due(self, interval_s: float) -> Frozen | None:
@@ -231,8 +234,8 @@ class PartitionHost(Generic[S]):
 
     @property
     def fatal(self) -> Exception | None:
-        """The failure, when neither time nor the group can heal it."""
-        return None if isinstance(self.failure, Fenced | Unavailable) else self.failure
+        """The failure, when neither time nor the group nor the changelog can heal it."""
+        return None if isinstance(self.failure, Fenced | Unavailable | StateCorrupted) else self.failure
 
     async def release(self, budget_s: float) -> None:
         """Commit what is done, within a budget, then stop the producer.

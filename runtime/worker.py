@@ -25,7 +25,7 @@ from runtime.kafka import (
     stop_quietly,
     translated,
 )
-from runtime.opening import Opener, bounds
+from runtime.opening import GroupLog, Opener
 from runtime.partition import PartitionHost, Surroundings
 from runtime.processor import Processor
 from runtime.service import Service
@@ -76,7 +76,7 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             tuning=self._tuning,
             store=service.store,
             clock=service.clock,
-            bounds=self._bounds,
+            input_log=GroupLog(lambda: self.consumer),
             before_step=before_step,
         )
         self._hosts: dict[TopicPartition, PartitionHost[S]] = {}
@@ -288,9 +288,6 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
     @staticmethod
     def _after_opening(host: PartitionHost[S], _: asyncio.Task[None]) -> None:
         host.opening = None
-
-    async def _bounds(self, tp: TopicPartition) -> tuple[int, int]:
-        return await bounds(self.consumer, tp)
 
     # --- ending and telling -------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import pytest
 from callstream.embedded_kafka import EmbeddedKafka
 from callstream.embedded_process import GuardedProcess, last_lines
 from runtime import checkpoint
-from runtime.checkpoint import Application, ChangelogReader, changelog_key
+from runtime.checkpoint import Application, ChangelogReader, Restored, changelog_key
 from runtime.config import child_environment
 from runtime.kafka import start_producer
 from runtime.service import run
@@ -208,7 +208,7 @@ async def test_a_changelog_of_aborted_records_only_means_a_first_start(cluster: 
         await producer.stop()
     reader = ChangelogReader(cluster.kafka, application, SchemaStore())
     try:
-        assert await reader.read(cluster.input_topic, 0) is None
+        assert await reader.read(cluster.input_topic, 0) == Restored()
     finally:
         await reader.close()
     await cluster.append(0, frames(1, 20))

@@ -7,7 +7,7 @@ import pytest
 
 from runtime import checkpoint
 from runtime.checkpoint import Application, Checkpoint, changelog_key
-from runtime.errors import Fenced, InvalidRecord, StateCorrupted, Unavailable
+from runtime.errors import Fenced, InvalidRecord, StateTooLarge, Unavailable
 from runtime.kafka import TopicPartition, translated
 from runtime.task import Output
 from runtime.testing import Driver
@@ -105,7 +105,7 @@ async def test_a_commit_that_is_not_answered_ends_at_its_deadline(frozen) -> Non
 async def test_a_state_beyond_the_limit_never_begins_a_transaction(frozen, monkeypatch) -> None:
     monkeypatch.setattr(checkpoint, "MAX_STATE_BYTES", 1)
     producer = Producer()
-    with pytest.raises(StateCorrupted, match="the limit is 1"):
+    with pytest.raises(StateTooLarge, match="the limit is 1"):
         await Checkpoint(APPLICATION, TP, producer).commit(frozen, 5)
     assert producer.calls == []
 

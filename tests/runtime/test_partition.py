@@ -8,7 +8,7 @@ from runtime import metrics, partition
 from runtime.checkpoint import Application
 from runtime.clock import ManualClock
 from runtime.config import KafkaSettings
-from runtime.errors import ConfigError, Fenced, Unavailable
+from runtime.errors import ConfigError, Fenced, StateCorrupted, Unavailable
 from runtime.kafka import TopicPartition
 from runtime.partition import PartitionHost, Surroundings
 from runtime.testing import Driver
@@ -36,7 +36,7 @@ def host_of(log: CommittedLog, processor=None) -> PartitionHost:
         tuning=TaskHostSettings(),
         store=SchemaStore(),
         clock=ManualClock(),
-        bounds=log.bounds,
+        input_log=log,
         before_step=lambda _: None,
     )
     return PartitionHost(surroundings, TP)
@@ -190,8 +190,35 @@ async def test_a_position_outside_the_log_stops_with_what_to_do(
     host.process(records(10))
     await host.release(5)
     log.first, log.end = first, end
-    with pytest.raises(ConfigError, match=f"(?s){why}.*delete the topic silence.changelog"):
+    with pytest.raises(ConfigError, match=f"(?s){why}.*callstream state reset silence 0 --yes"):
         await host_of(log).open(log)
+
+
+async def test_a_processor_that_mistrusts_its_state_gets_the_last_committed_one_and_no_record_is_blamed(
+    log: CommittedLog,
+) -> None:
+    class Mistrusting(CountingProcessor):
+        doubts = 1
+
+        def process(self, batch, state, emit) -> None:
+            super().process(batch, state, emit)
+            if self.doubts and len(state.frames) and batch.frames.sequence[0] >= 10:
+                self.doubts -= 1
+                raise StateCorrupted(self.group)
+
+    host = host_of(log, Mistrusting())
+    await host.open(log)
+    everything = records(20)
+    host.process(everything[:10])
+    await host.commit(host.due(0))
+    assert not host.process(everything[10:])
+    assert await host.rewind() == 10
+    assert host.task is None
+    assert host.fatal is None
+    assert await host.open(log) == 10
+    assert host.process(everything[10:])
+    await host.release(5)
+    assert [output.topic for output in log.outputs] == ["calls.activity"] * 4
 
 
 async def test_gauges_of_a_partition_end_with_its_release(log: CommittedLog) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,6 +81,12 @@ class Consumer:
     async def end_offsets(self, partitions) -> dict[TopicPartition, int]:
         return {tp: len(self.logs[tp]) for tp in partitions}
 
+    async def offsets_for_times(self, times) -> dict:
+        return {tp: SimpleNamespace(offset=0, timestamp=time) for tp, time in times.items()}
+
+    async def committed(self, _tp) -> None:
+        return None
+
     async def commit(self, _offsets) -> None:
         self.commits += 1
         if self.refuse:
@@ -136,7 +143,7 @@ async def running(monkeypatch, partitions: int = 2, registry: Registry | None = 
         return cluster.committed[tp.partition]
 
     async def read(_self, _topic, number):
-        return cluster.committed[number].entry
+        return await cluster.committed[number].read()
 
     monkeypatch.setattr(worker, "start_consumer", start_consumer)
     monkeypatch.setattr(worker, "check_topics", check_topics)
