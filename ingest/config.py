@@ -9,9 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from ingest.identity import one_spelling
 from ingest.keys import parse_keys
 from runtime.config import Section, Settings
 
+_LONGEST_AUDIO_BYTES = 900 * 1024
+"""A record that holds it is one that brokers take without being told; base64 of a message of 2**20 bytes is less."""
 _DOMAIN = r"^[A-Za-z0-9](-?[A-Za-z0-9])*(\.[A-Za-z0-9](-?[A-Za-z0-9])*)+$"
 
 
@@ -37,7 +40,9 @@ class AudioHookSettings(Section):
     tls_certfile: Path | None = Field(None, description="PEM certificate chain, where no proxy ends TLS for us.")
     tls_keyfile: Path | None = Field(None, description="PEM key of that certificate.")
     max_connections: int = Field(2_000, ge=1, le=100_000, description="Connections at once; more get 503.")
-    max_message_bytes: int = Field(65_536, ge=1_024, le=2**20, description="Longest message, text or audio.")
+    max_message_bytes: int = Field(
+        65_536, ge=1_024, le=_LONGEST_AUDIO_BYTES, description="Longest message, text or audio."
+    )
     open_deadline_s: float = Field(10, gt=0, le=120, description="How long `open` may take after the upgrade.")
     idle_s: float = Field(15, gt=0, le=600, description="Without a message for so long the session is given up.")
     close_deadline_s: float = Field(10, gt=0, le=60, description="How long the client may take over `close`.")
@@ -78,12 +83,12 @@ def url_mistake(url: str, scheme: str, known: Collection[str]) -> str | None:
     `scheme` is demanded of every host but this machine's own; `known` are the placeholders it may hold.
     """
     try:
-        wanted = {name for _, name, _, _ in string.Formatter().parse(url) if name is not None}
+        fields = [field for field in string.Formatter().parse(url) if field[1] is not None]
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "Input should be a URL"
-    if wanted.difference(known):
+    if any(name not in known or spec or conversion for _, name, spec, conversion in fields):
         names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
         return f"holds a placeholder there is no value for; there is {names}"
     if not host or parts.fragment or parts.username is not None or any(sign.isspace() for sign in url):
@@ -126,7 +131,7 @@ class ConnectionSettings(Section):
     close_timeout_s: float = Field(5, gt=0, le=60, description="How long closing may take.")
     inactivity_s: float = Field(0, ge=0, le=3_600, description="Without a message for so long it reconnects; 0: never.")
     stable_s: float = Field(10, ge=0, le=600, description="After so long with messages the tries count anew.")
-    max_message_bytes: int = Field(2**20, ge=1_024, le=2**24, description="Longest message.")
+    max_message_bytes: int = Field(2**20, ge=1_024, le=2**20, description="Longest message.")
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Return the times that do not fit together."""
@@ -160,7 +165,7 @@ class MediaStreamsSettings(ConnectionSettings):
         mistake = url_mistake(self.url, "wss", {"domain", "region"})
         if mistake is not None:
             yield "url", mistake
-        if len(set(self.interactions)) != len(self.interactions):
+        if len({one_spelling(interaction) for interaction in self.interactions}) != len(self.interactions):
             yield "interactions", "names a conversation twice"
 
 
@@ -240,7 +245,8 @@ class IngestSettings(Settings):
         """Return the times that do not fit together, and what is missing to dial."""
         # what we dialled is asked to close, then made to
         dialled_s = 2 * max(self.media_streams.close_timeout_s, self.appfoundry.close_timeout_s)
-        needed_s = self.drain_sessions_s + max(self.audiohook.close_deadline_s, dialled_s) + 2
+        # two for connections that do not close either, one kept back for the end, one to write the last records
+        needed_s = self.drain_sessions_s + max(self.audiohook.close_deadline_s + 2, dialled_s) + 2
         if needed_s > self.service.drain_budget_s:
             yield "drain_sessions_s", "leaves no time within the drain budget to close sessions and write the rest"
         if self.oauth.client_id is None and (self.media_streams.interactions or self.appfoundry.sockets):

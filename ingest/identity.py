@@ -1,4 +1,7 @@
-"""Session ids: UUIDv7 (RFC 9562 section 5.7), so that they sort by when they were drawn. And which became which."""
+"""Session ids: UUIDv7 (RFC 9562 section 5.7), so that they sort by when they were drawn. And which became which.
+
+And conversation ids: which are the same.
+"""
 
 from collections import OrderedDict
 from uuid import UUID
@@ -12,6 +15,14 @@ def uuid7(wall_s: float, random: bytes) -> UUID:
     bits = int.from_bytes(random[:10], "big")
     value = milliseconds << 80 | 0x7 << 76 | (bits >> 62 & 0xFFF) << 64 | 0b10 << 62 | bits & (2**62 - 1)
     return UUID(int=value)
+
+
+def one_spelling(conversation_id: str) -> str:
+    """Return the same text for a UUID however it is written, and any other id as it is."""
+    try:
+        return str(UUID(conversation_id))
+    except ValueError:
+        return conversation_id
 
 
 class Lineage:

@@ -11,8 +11,8 @@ its packets are not taken for lost: a mark ends the numbering's segment.
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from uuid import UUID
 
+from ingest.identity import one_spelling
 from ingest.protocol import (
     AudioReceived,
     EventReceived,
@@ -187,7 +187,7 @@ class Gate:
     def _open(self, fact: SessionOpened) -> None:
         if fact.key in self._stating or fact.key in self._guarded:
             return
-        conversation = _one_spelling(fact.info.conversation_id)
+        conversation = one_spelling(fact.info.conversation_id)
         if fact.states_pauses:
             self._stating[fact.key] = _Stating(conversation, fact.codec is not Codec.UNKNOWN)
         else:
@@ -302,14 +302,6 @@ class Gate:
         if guarded.stretch is None:
             return fact
         return replace(fact, position_samples=max(fact.position_samples, guarded.stretch.stop))
-
-
-def _one_spelling(conversation_id: str) -> str:
-    """Return the same text for a UUID however it is written, and any other id as it is."""
-    try:
-        return str(UUID(conversation_id))
-    except ValueError:
-        return conversation_id
 
 
 def _holds_content(event: CallEvent) -> bool:

@@ -350,7 +350,11 @@ def _decoded(variable: Variable, text: str) -> Any:
     if not all(equals for _, equals, _ in pairs):
         message = "Input should be name=value pairs separated by commas, or JSON"
         raise ValueError(message)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    found = {key.strip(): value.strip() for key, _, value in pairs}
+    if len(found) != len(pairs):
+        message = "names the same twice"
+        raise ValueError(message)
+    return found
 
 
 def _is_collection(annotation: Any, types: tuple[type, ...]) -> bool:

@@ -61,6 +61,15 @@ def test_a_drain_that_cannot_end_within_its_budget_is_a_mistake():
     assert mistake.startswith("INGEST_DRAIN_SESSIONS_S: ")
 
 
+def test_the_budget_of_a_drain_holds_also_where_no_connection_closes():
+    longest = {"INGEST_AUDIOHOOK_CLOSE_DEADLINE_S": "16", "INGEST_DRAIN_BUDGET_S": "25"}
+    assert settings(**longest, INGEST_DRAIN_SESSIONS_S="5")
+    assert mistakes(**longest, INGEST_DRAIN_SESSIONS_S="5.1")
+
+
+BROKER_LIMIT_BYTES = 1_048_588
+"""Kafka's `message.max.bytes`, unless the operator sets another."""
+CALL = "0b2c3d4e-abcd-4222-8333-94445556667f"
 OAUTH = {"INGEST_OAUTH_CLIENT_ID": "id", "INGEST_OAUTH_CLIENT_SECRET": "secret"}
 
 
@@ -107,14 +116,34 @@ def test_each_source_we_call_has_times_of_its_own():
         ({"INGEST_MEDIA_STREAMS_INTERACTIONS_PER_SOCKET": "51"}, {"INGEST_MEDIA_STREAMS_INTERACTIONS_PER_SOCKET"}),
         ({**OAUTH, "INGEST_MEDIA_STREAMS_INTERACTIONS": "a,a"}, {"INGEST_MEDIA_STREAMS_INTERACTIONS"}),
         ({"INGEST_APPFOUNDRY_LONGEST_DELAY_S": "1"}, {"INGEST_APPFOUNDRY_LONGEST_DELAY_S"}),
+        (
+            {**OAUTH, "INGEST_APPFOUNDRY_APP_ID": "b", "INGEST_APPFOUNDRY_SOCKETS": "a=b,a=c"},
+            {"INGEST_APPFOUNDRY_SOCKETS"},
+        ),
         ({"INGEST_APPFOUNDRY_SOCKETS": "a/b=c"}, {"INGEST_APPFOUNDRY_SOCKETS", "INGEST_APPFOUNDRY_APP_ID"}),
         ({"INGEST_GENESYS_DOMAIN": "https://api.example"}, {"INGEST_GENESYS_DOMAIN"}),
         ({"INGEST_GENESYS_REGION": "mypurecloud.com"}, {"INGEST_GENESYS_REGION"}),
         ({"INGEST_MEDIA_STREAMS_CLOSE_TIMEOUT_S": "25"}, {"INGEST_DRAIN_SESSIONS_S"}),
+        (
+            {**OAUTH, "INGEST_MEDIA_STREAMS_INTERACTIONS": f"{CALL},{CALL.upper()}"},
+            {"INGEST_MEDIA_STREAMS_INTERACTIONS"},
+        ),
+        ({"INGEST_MEDIA_STREAMS_URL": "wss://host/{region:{domain}}"}, {"INGEST_MEDIA_STREAMS_URL"}),
     ],
 )
 def test_what_cannot_be_dialled_is_named(given, wrong):
     assert named(**given) == wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "largest", "payload_ratio"),
+    [("AUDIOHOOK", 900 * 1024, 1), ("MEDIA_STREAMS", 2**20, 3 / 4), ("APPFOUNDRY", 2**20, 3 / 4)],
+)
+def test_the_longest_message_fits_into_what_a_broker_takes(name, largest, payload_ratio):
+    variable = f"INGEST_{name}_MAX_MESSAGE_BYTES"
+    assert settings(**{variable: str(largest)})
+    assert named(**{variable: str(largest + 1)}) == {variable}
+    assert largest * payload_ratio + 1024 < BROKER_LIMIT_BYTES
 
 
 def test_two_sockets_need_two_urls():

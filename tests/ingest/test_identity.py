@@ -3,7 +3,13 @@ from uuid import RFC_4122
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.identity import Lineage, uuid7
+from ingest.identity import Lineage, one_spelling, uuid7
+
+
+def test_a_uuid_is_the_same_however_it_is_written_and_other_ids_are_not():
+    spellings = ["0B2C3D4E-ABCD-4222-8333-94445556667F", "0b2c3d4eabcd4222833394445556667f"]
+    assert {one_spelling(spelling) for spelling in spellings} == {"0b2c3d4e-abcd-4222-8333-94445556667f"}
+    assert [one_spelling(other) for other in ("Call", "call", "")] == ["Call", "call", ""]
 
 
 @given(st.floats(0, 2**40), st.binary(min_size=10, max_size=10))

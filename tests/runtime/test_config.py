@@ -110,6 +110,7 @@ def test_lists_and_mappings_may_be_plain_or_json():
     assert mistakes({"SAMPLE_DOOR_KEYS": "only"}) == (
         "SAMPLE_DOOR_KEYS: Input should be name=value pairs separated by commas, or JSON",
     )
+    assert mistakes({"SAMPLE_DOOR_KEYS": "k=a,k=b"}) == ("SAMPLE_DOOR_KEYS: names the same twice",)
     assert mistakes({"SAMPLE_NAMES": "[1"}) == ("SAMPLE_NAMES: Input should be valid JSON",)
 
 
