@@ -193,6 +193,7 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         if self._consumer is not None:
             self._consumer.pause(*partitions)
         self._held.take([Held(tp) for tp in partitions])
+        self._on_answer(None)
         self._service.log.info("partitions assigned", partitions=[tp.partition for tp in partitions])
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:

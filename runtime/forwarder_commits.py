@@ -80,10 +80,10 @@ class Committer:
     async def _once(self) -> None:
         asking, self._asking = self._asking, []
         offsets = self._offsets(bool(asking) or self._everything)
-        self._everything = False
         if not offsets:
             _tell(asking, Fenced("no partition is held any more") if asking else None)
             return
+        self._everything = False
         started_s = self._clock.monotonic_s()
         try:
             await self._bounded(offsets)

@@ -353,6 +353,16 @@ async def test_it_is_ready_again_after_a_failed_poll_though_nothing_new_comes(wo
         assert group.stored == 1
 
 
+async def test_an_assignment_of_nothing_says_that_kafka_answers(working) -> None:
+    group = Group()
+    async with working(group) as run:
+        await until(run.service.health.is_ready, 10)
+        await group.listener.on_partitions_revoked({TP})
+        group.listener._on_answer(Unavailable("the last commit was given up"))
+        group.listener.on_partitions_assigned(set())
+        await until(run.service.health.is_ready, 10)
+
+
 class AskedRegistry(Registry):
     """Knows one schema id, once it was asked."""
 

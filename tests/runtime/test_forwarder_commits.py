@@ -150,3 +150,16 @@ async def test_between_two_attempts_there_is_nothing_to_give_up(monkeypatch: pyt
         committer.give_up()
         await proof
     assert group.kept == 1
+
+
+async def test_a_commit_asked_for_while_nothing_is_held_is_made_once_something_is() -> None:
+    group = Group()
+    group.held, group.kept = False, group.offset
+    async with committing(group, interval_s=0.01) as committer:
+        committer.ask()
+        await asyncio.sleep(0.05)
+        assert group.started == []
+        group.held = True
+        await until(lambda: group.answers != [], 10)
+        await asyncio.sleep(0.05)
+    assert group.started == [1]
