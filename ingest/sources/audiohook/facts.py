@@ -43,10 +43,10 @@ def session_opened(key: str, info: SessionInfo, offer: MediaOffer | None, rate_h
     )
 
 
-def platform_error(key: str, parameters: Mapping[str, Any]) -> EventReceived:
-    """Return the client's `error` as an event."""
+def platform_error(key: str, parameters: Mapping[str, Any], *, quotes: bool) -> EventReceived:
+    """Return the client's `error` as an event, with its words only where that is allowed."""
     code = whole_number_of(parameters.get("code"), _MAX_CODE)
-    text = text_of(parameters.get("message"))
+    text = text_of(parameters.get("message")) if quotes else None
     return _event(key, CallEventKind.PLATFORM_ERROR, code=-1 if code is None else code, message=text)
 
 

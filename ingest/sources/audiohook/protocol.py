@@ -339,7 +339,9 @@ class AudioHookProtocol:
         ]
 
     def _on_error(self, message: ClientMessage, _now_s: float) -> list[Effect]:
-        return [facts.platform_error(self._session_id, message.parameters)]
+        # a peer's own words may quote what was said
+        quotes = self.state not in PAUSED_STATES
+        return [facts.platform_error(self._session_id, message.parameters, quotes=quotes)]
 
     def _on_dtmf(self, message: ClientMessage, _now_s: float) -> list[Effect]:
         if self.state in PAUSED_STATES:

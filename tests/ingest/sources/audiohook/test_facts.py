@@ -23,7 +23,7 @@ def test_a_session_without_accepted_media_opens_without_codec_and_channels():
 
 @pytest.mark.parametrize(("code", "wanted"), [(429, 429), (True, -1), ("429", -1), (-5, -1), (2**31, -1), (None, -1)])
 def test_an_error_of_the_platform_keeps_its_code_where_it_is_one(code, wanted):
-    event = facts.platform_error("s", {"code": code, "message": "slow down"}).event
+    event = facts.platform_error("s", {"code": code, "message": "slow down"}, quotes=True).event
     assert (event.kind, event.code, event.message) == (CallEventKind.PLATFORM_ERROR, wanted, "slow down")
 
 

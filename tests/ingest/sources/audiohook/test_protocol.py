@@ -278,6 +278,16 @@ def test_dtmf_playback_and_errors_become_events_and_the_digit_only_where_allowed
     assert of(EventReceived, allowed.effects)[0].event.digit == "#"
 
 
+def test_an_error_in_a_pause_is_told_without_its_words(call):
+    error = {"code": 409, "message": "heard 4111"}
+    call.say("paused")
+    (paused,) = of(EventReceived, call.say("error", parameters=error))
+    assert (paused.event.code, paused.event.message) == (409, None)
+    call.say("resumed", parameters={"start": "PT0S", "discarded": "PT0S"})
+    (active,) = of(EventReceived, call.say("error", parameters=error))
+    assert active.event.message == "heard 4111"
+
+
 def test_an_unknown_message_is_counted_and_the_sequence_goes_on(call):
     assert call.say("from_the_future") == [Observed(Observation.UNKNOWN_MESSAGE)]
     assert sent(call.say("ping"))[0]["clientseq"] == 3
