@@ -30,6 +30,7 @@ from runtime.kafka import (
     TopicPartition,
     connect_with_retry,
     in_group,
+    membership_ended,
     start_consumer,
     stop_quietly,
     translated,
@@ -239,6 +240,8 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         try:
             polled = await self._poll()
         except Unavailable as error:
+            if membership_ended(self.consumer):
+                raise
             self._on_answer(error)
             await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - jitter, no secret
             return

@@ -21,6 +21,7 @@ from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
     GroupAuthorizationFailedError,
+    IllegalOperation,
     IllegalStateError,
     InvalidProducerEpoch,
     InvalidTimestampError,
@@ -62,6 +63,7 @@ __all__ = [
     "TopicPartition",
     "connect_with_retry",
     "in_group",
+    "membership_ended",
     "partition_counts",
     "start_admin",
     "start_consumer",
@@ -142,8 +144,8 @@ def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
 
 _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exception]], ...] = (
     ((ProducerFenced, InvalidProducerEpoch, InvalidTxnState, CommitFailedError), Fenced),
-    # a fenced producer answers every later call with an assertion about its state machine
-    ((AssertionError, IllegalStateError), Fenced),
+    # a fenced producer answers every later call by what its state machine does not allow: it is in no transaction now
+    ((AssertionError, IllegalStateError, IllegalOperation), Fenced),
     (
         (
             AuthenticationFailedError,
@@ -222,6 +224,15 @@ def in_group(consumer: AIOKafkaConsumer) -> bool:
     takes that from anybody: such a commit says nothing about who holds a partition.
     """
     return bool(getattr(getattr(consumer, "_coordinator", None), "generation", 0) >= 0)
+
+
+def membership_ended(consumer: AIOKafkaConsumer) -> bool:
+    """Tell whether a consumer has stopped tending its membership, after an error it did not expect.
+
+    It answers every poll with that error from then on, and its heartbeats may go on: nobody else gets its partitions.
+    """
+    task = getattr(getattr(consumer, "_coordinator", None), "_coordination_task", None)
+    return task is not None and task.done()
 
 
 async def start_producer(

@@ -341,6 +341,26 @@ async def test_a_partition_taken_away_while_it_is_taken_over_is_not_disturbed_by
         await until(run.service.health.is_ready, 10)
 
 
+async def test_a_consumer_whose_membership_nobody_tends_any_more_ends_the_process(working) -> None:
+    group = Group()
+
+    async def until_it_ends() -> None:
+        async with working(group) as run:
+            await until(run.service.health.is_ready, 10)
+            group._coordination_task = asyncio.get_running_loop().create_future()
+            group.poll_errors = [Unavailable("asked too early")]
+            await until(lambda: group.poll_errors == [], 10)
+            await until(run.service.health.is_ready, 10)
+            group._coordination_task.set_result(None)
+            group.poll_errors = [Unavailable("unexpected")] * 1000
+            async with asyncio.timeout(5):
+                await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await until_it_ends()
+    assert raised.group_contains(Unavailable, match="unexpected")
+
+
 async def test_it_is_ready_again_after_a_failed_poll_though_nothing_new_comes(working) -> None:
     group = Group()
     group.append("one")
