@@ -155,11 +155,17 @@ class Checkpoint:
             batch = self._producer.create_batch()
             for record in records:
                 if self._append(batch, record) is None:
-                    futures.append(await self._producer.send_batch(batch, name, partition=self._input.partition))
+                    futures.append(await self._send(batch, name))
                     batch = self._producer.create_batch()
                     self._append(batch, record)
-            futures.append(await self._producer.send_batch(batch, name, partition=self._input.partition))
+            futures.append(await self._send(batch, name))
         return futures
+
+    async def _send(self, batch: Any, topic: str) -> Any:
+        future = await self._producer.send_batch(batch, topic, partition=self._input.partition)
+        # when a later send raises nobody awaits this one, and its error says nothing new
+        future.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
+        return future
 
     @staticmethod
     def _append(batch: Any, record: Output) -> Any:
@@ -171,9 +177,7 @@ class Checkpoint:
         batch = self._producer.create_batch()
         key = changelog_key(self._input.topic, self._input.partition)
         batch.append(key=key, value=value, timestamp=None, headers=[])
-        return await self._producer.send_batch(
-            batch, self._application.changelog_topic, partition=self._input.partition
-        )
+        return await self._send(batch, self._application.changelog_topic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from runtime.kafka import Partitioner, translate, translated
         (errors.ProducerFenced(), Fenced),
         (errors.CommitFailedError("rebalanced"), Fenced),
         (AssertionError("Invalid state transition FATAL_ERROR -> IN_TRANSACTION"), Fenced),
+        (errors.IllegalOperation("Can't send messages while not in transaction"), Fenced),
         (errors.TopicAuthorizationFailedError(), ConfigError),
         (errors.GroupAuthorizationFailedError(), ConfigError),
         (errors.TransactionalIdAuthorizationFailed(), ConfigError),
