@@ -1,7 +1,7 @@
 """HTTP requests with explicit deadlines, and errors by who must act. The only module that imports httpx2.
 
 httpx2 stands for httpx because its pool survives a storm of timed-out requests (docs/decisions/0001). Proxies and
-credentials are never taken from the environment, and redirects are not followed.
+credentials are never taken from the environment, redirects are not followed, and cookies are not kept.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -51,7 +52,7 @@ class Response:
         """Return the body as JSON. Raises `PeerError` when it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = f"the answer with status {self.status} is not JSON"
             raise PeerError(message) from None
 
@@ -95,6 +96,8 @@ class HttpClient:
             verify=context,
             timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s or timeout_s),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            # one client serves many conversations: what a peer would remember of one must not go with another
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             trust_env=False,
         )

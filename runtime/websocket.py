@@ -82,8 +82,8 @@ class Dialer:
     async def connect(self) -> Connection:
         """Wait as long as the policy says, dial until connected, and return the connection.
 
-        A connection that still lives is closed first. Raises `GivenUp`, after which a further call begins anew, and
-        `ConfigError` from the token source or for a URL that is none.
+        A connection that still lives is closed first. Raises `GivenUp`, and `ConfigError` from the token source or for
+        a URL that is none; after either a further call begins anew.
         """
         if self._connection is not None:
             await self._connection.close(CloseCode.GOING_AWAY)
@@ -94,7 +94,11 @@ class Dialer:
                 self._next = self._supervisor.start(self._clock.monotonic_s())
                 raise decision
             await asyncio.sleep(decision.at_s - self._clock.monotonic_s())
-            connection = await self._dial()
+            try:
+                connection = await self._dial()
+            except ConfigError:
+                self._next = self._supervisor.start(self._clock.monotonic_s())
+                raise
             if connection is not None:
                 return connection
 

@@ -131,8 +131,9 @@ async def test_errors_quote_no_url(client):
     assert "secret-token" not in str(error.value)
 
 
-async def test_a_body_that_is_no_json_is_the_peers_fault(peer, url, client):
-    peer.answer = Response("<html>", 200)
+@pytest.mark.parametrize("body", ["<html>", "[" * 100_000], ids=["a page", "a deep list"])
+async def test_a_body_that_is_no_json_is_the_peers_fault(peer, url, client, body):
+    peer.answer = Response(body, 200)
     with pytest.raises(PeerError, match="not JSON"):
         (await client.request("GET", url)).json()
 
@@ -171,6 +172,13 @@ async def test_an_answer_without_end_is_read_up_to_the_bound():
         answer = await client.request("GET", url)
     assert answer.status == 200
     assert 25_000 < len(answer.body) < 500_000
+
+
+async def test_a_cookie_of_one_answer_does_not_go_with_the_next_request(peer, url, client):
+    peer.answer = Response("{}", 200, headers={"set-cookie": "caller=one; Path=/"})
+    for _ in range(2):
+        await client.request("POST", url)
+    assert [headers.get("cookie") for _, headers, _ in peer.got] == [None, None]
 
 
 def test_a_file_of_authorities_must_be_readable():

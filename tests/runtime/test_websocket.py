@@ -333,6 +333,19 @@ async def test_refused_credentials_are_the_operators_to_mend():
     assert peer.requests == []
 
 
+async def test_tries_that_ended_with_bad_credentials_do_not_count_once_they_are_good():
+    oauth = OAuthServer()
+    oauth.script.extend([Fault(status=401)] * QUICK.attempts)
+    async with token_source(oauth) as source, Peer(503).serving() as peer:
+        dialling = dialer(peer.url, token=source)
+        for _ in range(QUICK.attempts):
+            with pytest.raises(ConfigError):
+                await dialling.connect()
+        connection = await dialling.connect()
+        assert dialling.attempt == 2
+        await connection.close()
+
+
 async def test_a_redirect_is_not_followed():
     async with Peer().serving() as other, Peer(302).serving() as peer:
         peer.headers = {"Location": other.url}
