@@ -341,18 +341,27 @@ class Run:
             await self._settle()
 
     async def _twin(self, _: Action) -> None:
-        """A static member is taken for dead and replaced under its name, comes back, and is ended at last."""
+        """A static member is taken for dead and replaced under its name, comes back, and is ended at last.
+
+        Two of one name take turns until the group's coordinator refuses one, which ends it: its supervisor's turn.
+        """
         twin = self._chance.choice(await self._some_up(more_than=1))
         self.fleet.freeze(twin)
         self.progress.fault()
-        self.fleet.start(twin.instance)
+        other = self.fleet.start(twin.instance)
         await self._settle()
+        twin.may_end = other.may_end = True
         self.fleet.thaw(twin)
-        await self._settle()
-        await asyncio.sleep(1)
-        self.fleet.kill(twin)
+        await asyncio.sleep(self._chance.uniform(1, 4))
         self.kills["any"] += 1
         self.progress.fault()
+        self.fleet.kill(twin)
+        await asyncio.sleep(1)
+        if other.running:
+            other.may_end = False
+        else:
+            self.fleet.kill(other)
+            self.fleet.start(other.instance)
 
     async def _two_in_a_row(self, _: Action) -> None:
         up = await self._some_up(more_than=1)

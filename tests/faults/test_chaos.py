@@ -11,7 +11,7 @@ from tests.faults.schedule import draw
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEEDS = range(1, 13)
-AT_ONCE = 2
+AT_ONCE = 3
 
 
 async def test_every_schedule_ends_with_the_bytes_of_an_undisturbed_run(
