@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from ingest.identity import one_spelling
 from ingest.keys import parse_keys
@@ -15,6 +15,7 @@ from runtime.config import Section, Settings
 
 _LONGEST_AUDIO_BYTES = 900 * 1024
 """A record that holds it is one that brokers take without being told; base64 of a message of 2**20 bytes is less."""
+_ConversationId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_spelling)]
 _DOMAIN = r"^[A-Za-z0-9](-?[A-Za-z0-9])*(\.[A-Za-z0-9](-?[A-Za-z0-9])*)+$"
 
 
@@ -146,7 +147,7 @@ class MediaStreamsSettings(ConnectionSettings):
         "wss://media.{region}.mypurecloud.com/api/v2/media/streams",
         description="Where to connect; `{region}` and `{domain}` are those of Genesys.",
     )
-    interactions: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+    interactions: tuple[_ConversationId, ...] = Field(
         (), description="Conversation ids to follow; none: the source is off."
     )
     interactions_per_socket: int = Field(50, ge=1, le=50, description="How many of them share one connection.")
@@ -165,7 +166,7 @@ class MediaStreamsSettings(ConnectionSettings):
         mistake = url_mistake(self.url, "wss", {"domain", "region"})
         if mistake is not None:
             yield "url", mistake
-        if len({one_spelling(interaction) for interaction in self.interactions}) != len(self.interactions):
+        if len(set(self.interactions)) != len(self.interactions):
             yield "interactions", "names a conversation twice"
 
 
@@ -177,7 +178,7 @@ class AppFoundrySettings(ConnectionSettings):
         description="Where to connect; `{domain}` and `{region}` are those of Genesys.",
     )
     app_id: str | None = Field(None, description="Id of the application.")
-    sockets: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+    sockets: dict[str, _ConversationId] = Field(
         {}, description="WebSocket id → the conversation it belongs to; none: the source is off."
     )
     channel: Literal["external", "internal", "mixed"] = Field("external", description="Whose words the texts are.")

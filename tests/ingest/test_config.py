@@ -94,6 +94,17 @@ def test_interactions_and_sockets_are_lists_and_pairs():
     assert found.appfoundry.sockets == {"socket-1": "call-1", "socket-2": "call-2"}
 
 
+def test_a_call_is_followed_under_the_id_the_platform_writes_whatever_the_operator_wrote():
+    found = settings(
+        **OAUTH,
+        INGEST_MEDIA_STREAMS_INTERACTIONS=f"{CALL.upper()},Call-1",
+        INGEST_APPFOUNDRY_APP_ID="app",
+        INGEST_APPFOUNDRY_SOCKETS=f"Socket={CALL.upper()}",
+    )
+    assert found.media_streams.interactions == (CALL, "Call-1")
+    assert found.appfoundry.sockets == {"Socket": CALL}
+
+
 def test_each_source_we_call_has_times_of_its_own():
     found = settings()
     assert [
