@@ -23,6 +23,7 @@ from schemas.topics import RECORDINGS
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _INTERRUPTED = 130
+_MORE_TO_REMOVE = "`callstream replay --remove --name {}` removes what is left"
 _TIME = "ISO 8601, of this machine's local time unless it has an offset; by the broker's clock"
 
 
@@ -61,7 +62,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         raise typer.BadParameter(message, param_hint="--name")
     kafka, registry = load(KafkaSettings, ""), load(RegistrySettings, "")
     if remove:
-        for line in _interruptible(removed(kafka, registry, name)):
+        for line in _interruptible(removed(kafka, registry, name), _MORE_TO_REMOVE.format(name)):
             typer.echo(line)
         return
     order = Order(
@@ -74,7 +75,8 @@ def command(  # noqa: PLR0913 - one parameter per option
     )
     _check(order)
     with telling() as tell:
-        result = _interruptible(replay(kafka, registry, order, tell))
+        left = _MORE_TO_REMOVE.format(name) if keep else "nothing is left behind"
+        result = _interruptible(replay(kafka, registry, order, tell), left)
         _tell(order, result, tell)
     if result.equal is False:
         raise typer.Exit(1)
@@ -141,19 +143,27 @@ def _tell(order: Order, result: Result, tell: Telling) -> None:
     tell.say(f"{result.records} records replayed; topics {state}")
 
 
-def _interruptible(work: Coroutine[Any, Any, Any]) -> Any:
+def _interruptible(work: Coroutine[Any, Any, Any], left: str) -> Any:
     """Run to the end, or until a signal, which lets the work clean up first."""
     with suppress(asyncio.CancelledError):
         return asyncio.run(_until_signal(work))
-    typer.echo("interrupted; nothing is left behind", err=True)
+    typer.echo(f"interrupted; {left}", err=True)
     raise typer.Exit(_INTERRUPTED)
 
 
 async def _until_signal(work: Coroutine[Any, Any, Any]) -> Any:
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
+    stopping = False
+
+    def stop() -> None:
+        # a second signal must not keep the first from cleaning up
+        nonlocal stopping
+        if not stopping and task is not None:
+            stopping = True
+            task.cancel()
+
     with suppress(RuntimeError, ValueError):  # only the main thread hears signals
         for number in numbers:
-            loop.add_signal_handler(number, task.cancel if task else loop.stop)
+            loop.add_signal_handler(number, stop)
     return await work

@@ -1,13 +1,13 @@
-"""Live and replayed outputs of the same inputs → the first place where they differ. Pure.
+"""Live and replayed outputs of the same inputs → where they differ. Pure.
 
 Two outputs are equal when partition, key, timestamp and value are, byte for byte. They belong together when they name
 the same origin; a dead letter's origin stands in its headers. Outputs of sessions that did not open inside the stretch
 are left out, and so are those of inputs from before what the live topic still holds.
 
+Both sides may come in any order; what has met its equal is forgotten, so that little is held when they come abreast.
 Where live processing may write an output again (at least once), further equal ones count as one.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +20,10 @@ from schemas.versions import FOLDERS, newest
 
 _HEADER = "__connect.errors."
 _SHOWN = 40
+_ALL = 2**63
+
+Told = tuple[int, bytes | None, int, bytes | None]
+"""Partition, key, timestamp and value."""
 
 
 class Place(NamedTuple):
@@ -40,14 +44,13 @@ class Row:
     """One record of an output topic as it was read."""
 
     partition: int
-    offset: int
     key: bytes | None
     timestamp_ms: int
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
 
     @property
-    def told(self) -> tuple[int, bytes | None, int, bytes | None]:
+    def told(self) -> Told:
         """What must be equal."""
         return self.partition, self.key, self.timestamp_ms, self.value
 
@@ -87,83 +90,102 @@ class Scope:
         return not known.session_id or known.session_id in self.opened
 
 
-@dataclass(slots=True)
 class Comparison:
-    """What is known of some topics' outputs so far."""
+    """The outputs of one topic, as far as they were read. `compared` counts those that met their equal."""
 
-    scope: Scope
-    store: SchemaStore
-    compared: int = 0
-    unreadable: int = 0
-    left_out: int = 0
-    """Replayed outputs whose live ones the log no longer holds."""
+    def __init__(self, topic: Topic, scope: Scope, store: SchemaStore) -> None:
+        self.topic = topic
+        self.compared = 0
+        self.unreadable = 0
+        self.left_out = 0
+        """Replayed outputs whose live ones the log no longer holds; after `differences`."""
+        self.hashes: tuple[set[str], set[str]] = (set(), set())
+        """Settings hashes, live and replayed."""
+        self._scope = scope
+        self._store = store
+        self._once = not topic.delivery.startswith("at least once")
+        self._waiting: tuple[dict[Place, list[Row]], dict[Place, list[Row]]] = ({}, {})
+        self._met: set[tuple[Place, Told]] = set()
+        self._held_from: dict[int, int] = {}
 
-    def topic(
-        self, topic: Topic, live: Sequence[Row], replayed: Sequence[Row], held_from: Mapping[int, int]
-    ) -> tuple[list[Difference], tuple[frozenset[str], frozenset[str]]]:
-        """Return the differences of a topic, first one first, and the settings hashes of both sides.
+    def live(self, row: Row) -> None:
+        """Take in a record of the live topic."""
+        self._take(0, row)
 
-        `held_from` names partitions whose live records before that position in the input are gone.
+    def replayed(self, row: Row) -> None:
+        """Take in a record of the replay's topic."""
+        self._take(1, row)
+
+    def begins_at(self, partition: int, row: Row | None) -> None:
+        """Note that nothing lies before a live record any more, though something did; None: nothing is left at all.
+
+        It may be the last of several of its input: only what later inputs caused is compared.
         """
-        ours, theirs = self._by_place(topic, replayed, held_from), self._by_place(topic, live, held_from)
-        once = not topic.delivery.startswith("at least once")
-        found = []
-        for place in sorted(set(ours) | set(theirs)):
-            self.compared += 1
-            how = self._differ(topic, theirs.get(place, []), ours.get(place, []), once=once)
-            if how:
-                found.append(Difference(place, topic.name, how))
-        return found, (_hashes(theirs), _hashes(ours))
+        known = None if row is None else self.known(row)
+        self._held_from[partition] = _ALL if known is None else known.place.offset + 1
 
-    def _by_place(
-        self, topic: Topic, rows: Sequence[Row], held_from: Mapping[int, int]
-    ) -> dict[Place, list[tuple[Row, Known]]]:
-        found: dict[Place, list[tuple[Row, Known]]] = defaultdict(list)
-        for row in rows:
-            known = self.known(topic, row)
-            if known is None:
-                self.unreadable += 1
-            elif self.scope.holds(known, row.key):
-                if known.place.offset < held_from.get(known.place.partition, 0):
-                    self.left_out += 1
-                else:
-                    found[known.place].append((row, known))
+    def differences(self) -> list[Difference]:
+        """Return where the sides differ, first input first; to be called when both were read."""
+        live, replayed = self._waiting
+        found = []
+        for place in sorted(live.keys() | replayed.keys()):
+            if place.offset < self._held_from.get(place.partition, 0):
+                self.left_out += len(replayed.get(place, []))
+                continue
+            how = self._how(live.get(place, []), replayed.get(place, []))
+            found.append(Difference(place, self.topic.name, how))
         return found
 
-    def known(self, topic: Topic, row: Row) -> Known | None:
+    def known(self, row: Row) -> Known | None:
         """Return the origin, session and settings of an output, None where they cannot be read."""
-        if topic.record is None:
+        if self.topic.record is None:
             return _known_of_dead_letter(row)
         try:
-            record: Any = self.store.decode(row.value, topic.record)
+            record: Any = self._store.decode(row.value, self.topic.record)
         except InvalidRecord:
             return None
         origin = record.origin
         place = Place(origin.topic, origin.partition, origin.offset, origin.index)
         return Known(place, record.session_id, record.settings_hash)
 
-    def _differ(
-        self, topic: Topic, live: list[tuple[Row, Known]], replayed: list[tuple[Row, Known]], *, once: bool
-    ) -> str:
-        """Return how the outputs of one place differ, empty where they do not."""
-        theirs, ours = [row for row, _ in live], [row for row, _ in replayed]
-        if not once:
-            theirs, ours = _distinct(theirs), _distinct(ours)
-        for left, right in zip(theirs, ours, strict=False):
-            if left.told != right.told:
-                return ", ".join(self._parts(topic, left, right))
-        if len(theirs) == len(ours):
-            return ""
-        if theirs and ours:
-            return f"live has it {len(theirs)} times, the replay {len(ours)} times"
-        return "only the replay has it" if ours else "only live has it"
+    def _take(self, side: int, row: Row) -> None:
+        known = self.known(row)
+        if known is None:
+            self.unreadable += 1
+            return
+        if not self._scope.holds(known, row.key):
+            return
+        if known.settings_hash:
+            self.hashes[side].add(known.settings_hash)
+        self._meet(side, known.place, row)
 
-    def _parts(self, topic: Topic, live: Row, replayed: Row) -> Iterator[str]:
+    def _meet(self, side: int, place: Place, row: Row) -> None:
+        mine, other = self._waiting[side], self._waiting[1 - side]
+        waiting = other.get(place, [])
+        if not self._once and ((place, row.told) in self._met or row.told in [one.told for one in mine.get(place, [])]):
+            return
+        for index, one in enumerate(waiting):
+            if one.told == row.told:
+                del waiting[index]
+                if not waiting:
+                    del other[place]
+                self.compared += 1
+                if not self._once:
+                    self._met.add((place, row.told))
+                return
+        mine.setdefault(place, []).append(row)
+
+    def _how(self, live: Sequence[Row], replayed: Sequence[Row]) -> str:
+        if not live or not replayed:
+            return "only live has it, or more often" if live else "only the replay has it, or more often"
+        return ", ".join(self._parts(live[0], replayed[0]))
+
+    def _parts(self, live: Row, replayed: Row) -> Iterator[str]:
         for name in ("partition", "key", "timestamp_ms"):
             if getattr(live, name) != getattr(replayed, name):
                 yield name
         if live.value != replayed.value:
-            yield from _fields(topic, live.value, replayed.value, self.store)
+            yield from _fields(self.topic, live.value, replayed.value, self._store)
 
 
 def first_of(differences: Iterable[Difference]) -> Difference | None:
@@ -178,14 +200,6 @@ def _known_of_dead_letter(row: Row) -> Known | None:
         return Known(Place(topic, int(partition), int(offset), -1), "", "")
     except (KeyError, ValueError):
         return None
-
-
-def _hashes(found: Mapping[Place, Sequence[tuple[Row, Known]]]) -> frozenset[str]:
-    return frozenset(known.settings_hash for rows in found.values() for _, known in rows if known.settings_hash)
-
-
-def _distinct(rows: Sequence[Row]) -> list[Row]:
-    return list({row.told: row for row in rows}.values())
 
 
 def _fields(topic: Topic, live: bytes | None, replayed: bytes | None, store: SchemaStore) -> Iterator[str]:

@@ -11,7 +11,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from audio.frames import SESSION_BYTES
 from callstream.audited import Deed, audited
 from callstream.replay import topics
 from callstream.replay.components import Around, stage
-from callstream.replay.live import compared
+from callstream.replay.live import Stretches, compared
 from callstream.replay.log_reader import LogReader, log_reader
 from callstream.replay.look_back import Sighting, sighting
 from callstream.replay.output_writer import OutputWriter, output_writer
@@ -118,6 +118,7 @@ class _Run:
         self._opened: dict[str, _Opened] = defaultdict(_Opened)
         self._until_ms: dict[TopicPartition, int] = {}
         self._result = Result()
+        self._kept = False
 
     async def run(self, stages: Sequence[Stage], inputs: Sequence[str], count: int) -> Result:
         """Fix the stretches and replay them."""
@@ -131,6 +132,8 @@ class _Run:
                 for topic in inputs:
                     await self._input(topic, found[topic], [one for one in stages if one.input_topic == topic], writer)
                 self._result.outputs = writer.written
+            # a comparison that cannot be made costs nobody the outputs
+            self._kept = self._order.keep
             if self._order.compare:
                 await self._compare(stages, found)
         return self._result
@@ -138,25 +141,22 @@ class _Run:
     @asynccontextmanager
     async def _topics(self, written: Sequence[Topic], count: int) -> AsyncIterator[None]:
         names = await topics.create(self._target, written, count)
-        kept = False
         try:
             yield
-            kept = self._order.keep
         finally:
-            if not kept:
+            if not self._kept:
                 await topics.remove(self._target, names)
 
     @asynccontextmanager
     async def _begun(self, stages: Sequence[Stage], found: Mapping[str, Sequence[Span]]) -> AsyncIterator[None]:
-        kept = False
-        try:
+        async def end(one: Stage) -> None:
+            await one.end(kept=self._kept)
+
+        async with AsyncExitStack() as ends:
             for one in stages:
+                ends.push_async_callback(end, one)
                 await one.begin([(span.partition, span.warm) for span in found[one.input_topic]])
             yield
-            kept = self._order.keep
-        finally:
-            for one in stages:
-                await one.end(kept=kept)
 
     async def _input(self, topic: str, found: Sequence[Span], stages: Sequence[Stage], writer: OutputWriter) -> None:
         by_partition = {span.partition: span for span in found}
@@ -181,16 +181,11 @@ class _Run:
     async def _compare(self, stages: Sequence[Stage], found: Mapping[str, Sequence[Span]]) -> None:
         equal = True
         for one in stages:
+            topic = one.input_topic
+            until_ms = {tp.partition: ms for tp, ms in self._until_ms.items() if tp.topic == topic}
+            stretches = Stretches(found[topic], until_ms, self._opened[topic].of_the_stretch)
             report = await compared(
-                self._reader,
-                self._kafka,
-                self._target,
-                self._store,
-                one,
-                found[one.input_topic],
-                {tp.partition: ms for tp, ms in self._until_ms.items() if tp.topic == one.input_topic},
-                self._opened[one.input_topic].of_the_stretch,
-                self._order.keeps,
+                self._reader, self._kafka, self._target, self._store, one, stretches, self._order.keeps
             )
             for line in report.lines:
                 self._tell.say(line)

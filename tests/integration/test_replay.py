@@ -29,7 +29,7 @@ from processors.silence.config import SilenceSettings
 from processors.transcription.__main__ import start as start_transcription
 from processors.transcription.config import TranscriptionSettings
 from runtime.config import KafkaSettings, RegistrySettings, child_environment, load, prefix_of
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, Unavailable
 from runtime.kafka import Partitioner, TopicPartition, admin_client, start_consumer, start_producer
 from runtime.service import run
 from schemas.codec import SchemaStore
@@ -189,8 +189,11 @@ async def ends(kafka: KafkaSettings, topic: str) -> dict[TopicPartition, int]:
 
 
 async def committed(kafka: KafkaSettings, group: str) -> dict[TopicPartition, int]:
-    async with admin_client(kafka, "test") as admin:
-        return {tp: place.offset for tp, place in (await admin.list_consumer_group_offsets(group)).items()}
+    # a young broker has no coordinator yet
+    with contextlib.suppress(Unavailable):
+        async with admin_client(kafka, "test") as admin:
+            return {tp: place.offset for tp, place in (await admin.list_consumer_group_offsets(group)).items()}
+    return {}
 
 
 @contextlib.asynccontextmanager
@@ -384,7 +387,7 @@ async def test_a_tampered_output_is_named_by_its_origin(deployment):
         (line,) = (line for line in lines if line.startswith("silence: "))
         place = f"calls.audio/{wrong.origin.partition}/{wrong.origin.offset}, output {wrong.origin.index}"
         assert line.startswith(f"silence: calls.silence differs at {place}: start_samples (live ")
-        assert "(1 of " in line
+        assert "(first of 1; " in line
     finally:
         await remove(deployment, "copy")
 

@@ -68,7 +68,7 @@ class FakeReader:
 class Calls:
     """Random calls: opened, heard, marked, closed, idle, coming back, repeated, with garbage and ticks between."""
 
-    def __init__(self, seed: int, size: int = 1000) -> None:
+    def __init__(self, seed: int, size: int = 800) -> None:
         self.chance = random.Random(seed)
         self.log: list[LogRecord] = []
         self.at_ms = START_MS
@@ -154,7 +154,7 @@ class Calls:
 class Events:
     """Random calls on `calls.events`."""
 
-    def __init__(self, seed: int, size: int = 1000) -> None:
+    def __init__(self, seed: int, size: int = 800) -> None:
         self.chance = random.Random(seed)
         self.log: list[LogRecord] = []
         self.at_ms = START_MS
