@@ -1,7 +1,8 @@
 """The admin port of a service: `/livez`, `/readyz`, `/metrics`. Nothing on it needs Kafka or any other dependency.
 
 `/livez` answers while the event loop turns, so an outage elsewhere restarts nobody. `/readyz` is 200 when every named
-condition holds and the service is not stopping, else 503 with the conditions that fail.
+condition holds and the service is not stopping, else 503 with the conditions that fail. Its facts are for people; the
+metrics say the same, partition by partition.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ class Health:
         self._on_change = on_change
         self._failing: dict[str, str] = {}
         self._holding: set[str] = set()
+        self._facts: dict[str, Callable[[], float]] = {}
         self._stopping = False
 
     def ready(self, name: str, ok: bool, why: str = "") -> None:
@@ -45,6 +47,14 @@ class Health:
             self._holding.discard(name)
             self._failing[name] = why
         READY.set(self.is_ready())
+
+    def tell(self, **facts: Callable[[], float]) -> None:
+        """Show numbers beside the conditions, each by a function that is asked when somebody looks."""
+        self._facts.update(facts)
+
+    def facts(self) -> dict[str, float]:
+        """Return the numbers to show, as they are now."""
+        return {name: round(read(), 3) for name, read in self._facts.items()}
 
     def stop(self) -> None:
         """Be ready no more: the service is ending."""
@@ -70,7 +80,8 @@ def routes(health: Health) -> list[Route]:
 
     async def readyz(_: Request) -> Response:
         ready = health.is_ready()
-        return JSONResponse({"ready": ready, "failing": health.failing()}, status_code=200 if ready else 503)
+        content = {"ready": ready, "failing": health.failing(), "facts": health.facts()}
+        return JSONResponse(content, status_code=200 if ready else 503)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

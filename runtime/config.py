@@ -164,6 +164,13 @@ class ServiceSettings(Section):
     admin_host: str = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`.")
     admin_port: int = Field(0, ge=0, le=65535, description="Its port; 0 takes a free one and logs it.")
     drain_budget_s: float = Field(25, gt=0, le=3600, description="How long a stop may take before it counts as failed.")
+    stuck_after_s: float = Field(
+        120,
+        gt=0,
+        le=3600,
+        description="How long the event loop, polls or commits may stand still, while Kafka answers, before the "
+        "process drains and ends with 1.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level to log.")
     log_format: Literal["json", "console"] = Field("json", description="JSON lines, or lines for a terminal.")
 

@@ -59,7 +59,9 @@ TASK_LAG_RECORDS = Gauge(
     "callstream_task_lag_records", "Records between our position and the partition's end.", ["topic", "partition"]
 )
 TASK_LAG_SECONDS = Gauge(
-    "callstream_task_lag_seconds", "Age of the newest processed record when it was processed.", ["topic", "partition"]
+    "callstream_task_lag_seconds",
+    "Age of the newest processed record: now while others wait behind it, else when it was processed.",
+    ["topic", "partition"],
 )
 TASK_POLL_AGE_SECONDS = Gauge("callstream_task_poll_age_seconds", "Time since the last poll returned.")
 TASK_COMMIT_AGE_SECONDS = Gauge(
@@ -167,3 +169,8 @@ COGNIGY_ATTEMPTS = Counter("callstream_cognigy_attempts_total", "Requests to the
 COGNIGY_RESPONSE_SECONDS = Histogram(
     "callstream_cognigy_response_seconds", "From a request to its answer, whatever its status.", buckets=_SLOW_S
 )
+
+
+def total(counter: Counter) -> float:
+    """Return the sum of a counter over its labels."""
+    return sum(s.value for metric in counter.collect() for s in metric.samples if s.name.endswith("_total"))

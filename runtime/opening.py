@@ -12,6 +12,7 @@ from runtime.errors import Fenced, StateCorrupted, Unavailable
 from runtime.kafka import AIOKafkaConsumer, TopicPartition, translated
 from runtime.log import Logger
 from runtime.partition import PartitionHost
+from runtime.restart_limit import RestartLimit
 
 S = TypeVar("S")
 ANSWER_S = 15.0
@@ -33,7 +34,9 @@ class Opener(Generic[S]):
         reader: ChangelogReader,
         ours: Callable[[PartitionHost[S]], bool],
         log: Logger,
+        limit: RestartLimit,
     ) -> None:
+        self._limit = limit
         self._consumer = consumer
         self._reader = reader
         self._ours = ours
@@ -43,7 +46,8 @@ class Opener(Generic[S]):
         """Open a partition; after it was fenced, only when the group says that it is still ours.
 
         Retries while Kafka does not answer. Returns with the partition paused when the group gave it to somebody else:
-        the assignment that follows makes a new host. Raises what time cannot heal, first of all `host.failure`.
+        the assignment that follows makes a new host. Raises what time cannot heal, first of all `host.failure`, and
+        `TooManyRestarts`.
         """
         if host.failure is not None:
             self._dropped(host, host.failure)
@@ -81,6 +85,7 @@ class Opener(Generic[S]):
         elif reason == "unavailable":
             metrics.TASK_UNAVAILABLE.inc()
         self._log.warning("a task was dropped", partition=host.tp.partition, cause=reason, error=str(failure))
+        self._limit.restarted(host.tp, failure)
 
     async def _still_ours(self, host: PartitionHost[S]) -> bool:
         """Ask the group, by a commit, whether a partition is still assigned to us. Raises `Unavailable`.

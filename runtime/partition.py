@@ -63,6 +63,14 @@ class PartitionHost(Generic[S]):
         self.held_back = False
         self.refused = False
         """The group says that the partition is somebody else's: an assignment will follow."""
+        self.newest_ms = -1
+        """Timestamp of the newest processed record; -1 before the first."""
+        self.latency_s = 0.0
+        """How old that record was when it was processed."""
+        self.commit_s = 0.0
+        """How long the last commit took."""
+        self.restore_s = 0.0
+        """How long it took to open the partition."""
         self._shared = surroundings
         self._checkpoint: Checkpoint | None = None
         self._committed: ChangelogEntry | None = None
@@ -97,7 +105,8 @@ class PartitionHost(Generic[S]):
         )
         await self._restore(reader)
         self._committed_at_s = shared.clock.monotonic_s()
-        metrics.TASK_RESTORE_SECONDS.observe(self._committed_at_s - started_s)
+        self.restore_s = self._committed_at_s - started_s
+        metrics.TASK_RESTORE_SECONDS.observe(self.restore_s)
         return self.position
 
     async def _restore(self, reader: ChangelogReader) -> None:
@@ -150,8 +159,8 @@ class PartitionHost(Generic[S]):
         metrics.IDENTITY_REPEATS.inc(tally.repeats)
         metrics.IDENTITY_HOLES.inc(tally.holes)
         metrics.IDENTITY_DROPPED.inc(tally.dropped)
-        age_s = self._shared.clock.wall_s() - records[-1].timestamp / 1000
-        metrics.TASK_LAG_SECONDS.labels(**self._labels).set(max(0.0, age_s))
+        self.newest_ms = records[-1].timestamp
+        self.latency_s = max(0.0, self._shared.clock.wall_s() - self.newest_ms / 1000)
         return True
 
     def _too_many_bad(self, error: TooManyBad) -> ConfigError:
@@ -207,7 +216,8 @@ class PartitionHost(Generic[S]):
             self._committed_at_s = clock.monotonic_s()
         self._committed = frozen.entry
         self._poison.forget_before(frozen.entry.position)
-        metrics.TASK_COMMIT_SECONDS.observe(self._committed_at_s - started_s)
+        self.commit_s = self._committed_at_s - started_s
+        metrics.TASK_COMMIT_SECONDS.observe(self.commit_s)
         metrics.TASK_STATE_BYTES.labels(partition=str(self.tp.partition)).set(len(frozen.entry.state))
         for topic, count in Counter(output.topic for output in frozen.outputs).items():
             metrics.TASK_OUTPUTS.labels(topic=topic).inc(count)

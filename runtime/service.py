@@ -26,6 +26,7 @@ from runtime.kafka import connect_with_retry
 from runtime.log import Logger, configure, get_logger
 from runtime.metrics import LOOP_STALL, SERVICE
 from runtime.registry import Registry
+from runtime.stall_guard import StallGuard
 from runtime.version import version
 from schemas.codec import SchemaStore
 
@@ -36,6 +37,7 @@ FAULT = 1
 BAD_CONFIGURATION = 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STALL_PERIOD_S = 0.1
+_TURNS_OF_A_GUARD = 10
 _PRIVATE = 0o077
 _CANCEL_GRACE_S = 2.0
 
@@ -101,6 +103,7 @@ class _Process(Generic[S]):
         self._start = start
         self._log = service.log
         self._late = False
+        self._stuck_after_s = service.settings.service.stuck_after_s
 
     async def run(self, *, signals: bool) -> int:
         """Run until the work ends and return the exit code."""
@@ -110,7 +113,7 @@ class _Process(Generic[S]):
         for number in numbers:
             loop.add_signal_handler(number, self._on_signal)
         try:
-            return self._end(await self._run_with(self._admin()))
+            return self._end(await self._run_with(self._admin(), StallGuard(self._stuck_after_s) if signals else None))
         except ConfigError as error:
             return self._end(self._report(error))
         finally:
@@ -127,11 +130,11 @@ class _Process(Generic[S]):
         self._log.info("the service starts", version=version(), endpoint=f"http://{admin.host}:{admin.port}")
         return admin
 
-    async def _run_with(self, admin: AdminServer) -> int:
+    async def _run_with(self, admin: AdminServer, guard: StallGuard | None) -> int:
         _calm_collector()
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(admin.serve())
-            stalls = tasks.create_task(_measure_stalls(self._service.clock))
+            stalls = tasks.create_task(_measure_stalls(self._service.clock, guard))
             work = tasks.create_task(self._work())
             drain = tasks.create_task(self._limit_drain(work))
             # ends also when the admin server does, which it never should
@@ -240,11 +243,19 @@ def _calm_collector() -> None:
     gc.set_threshold(50_000, 50, 1_000)
 
 
-async def _measure_stalls(clock: Clock) -> None:
-    while True:
-        before_s = clock.monotonic_s()
-        await asyncio.sleep(_STALL_PERIOD_S)
-        LOOP_STALL.observe(max(0.0, clock.monotonic_s() - before_s - _STALL_PERIOD_S))
+async def _measure_stalls(clock: Clock, guard: StallGuard | None) -> None:
+    """Observe how late the loop is, and keep the guard of this process waiting."""
+    try:
+        while True:
+            if guard is not None:
+                guard.turn()
+            for _ in range(_TURNS_OF_A_GUARD):
+                before_s = clock.monotonic_s()
+                await asyncio.sleep(_STALL_PERIOD_S)
+                LOOP_STALL.observe(max(0.0, clock.monotonic_s() - before_s - _STALL_PERIOD_S))
+    finally:
+        if guard is not None:
+            guard.end()
 
 
 def _end_at_once() -> NoReturn:

@@ -99,3 +99,34 @@ class SinkOptions:
     waiting_records: int = 20_000
     waiting_bytes: int = 16 * 2**20
     revoke_budget_s: float = 10.0
+
+
+Polled = Mapping[SourcePartition, Sequence[SourceRecord]]
+
+
+class Feed(Protocol):
+    """Where records come from, and where what is told back goes: Kafka, or a test's own log."""
+
+    async def poll(self) -> Polled:
+        """Return what is there now, after a short wait at most. Raises `Unavailable` or `ConfigError`."""
+
+    async def bounds(self, partitions: Collection[SourcePartition]) -> Mapping[SourcePartition, tuple[int, int]]:
+        """Return the first offset still held and the offset behind the last, of each partition."""
+
+    def start(self, partition: SourcePartition, offset: int) -> None:
+        """Go on at an offset; the partition was paused until now."""
+
+    def pause(self, partitions: Collection[SourcePartition]) -> None:
+        """Deliver nothing of these partitions."""
+
+    def resume(self, partitions: Collection[SourcePartition]) -> None:
+        """Deliver again."""
+
+    async def dead_letter(self, partition: SourcePartition, record: SourceRecord, dead: DeadRecord) -> None:
+        """Write a dead letter and wait until it is stored. Raises `Unavailable`."""
+
+    async def commit(self, marks: Mapping[SourcePartition, int]) -> None:
+        """Tell tools that show lag how far we are; failing does not matter."""
+
+    def behind(self, partition: SourcePartition, offset: int) -> int:
+        """Return how many records lie between an offset and the partition's end, as far as known."""

@@ -15,7 +15,6 @@ from runtime.errors import Unavailable
 from runtime.kafka import (
     AIOKafkaConsumer,
     AIOKafkaProducer,
-    NoOffsetForPartitionError,
     RebalanceListener,
     TopicPartition,
     connect_with_retry,
@@ -25,9 +24,11 @@ from runtime.kafka import (
     stop_quietly,
     translated,
 )
+from runtime.membership import poll
 from runtime.service import Service
-from runtime.sink import DeadRecord, Entry, Membership, Sink, SinkOptions, SourcePartition, SourceRecord
-from runtime.sink_host import Polled, SinkHost
+from runtime.sink import DeadRecord, Entry, Membership, Polled, Sink, SinkOptions, SourcePartition, SourceRecord
+from runtime.sink_host import SinkHost
+from runtime.watchdog import Watchdog, kafka_answers
 from schemas.topics import dead_letters
 
 _POLL_MS = 200
@@ -39,7 +40,7 @@ _COMMIT_S = 3.0
 async def run_sink(service: Service[Any], sink: Sink[Entry], options: SinkOptions) -> None:
     """Run a sink until the service stops. Waits, not ready, while Kafka or a topic is absent.
 
-    Raises `ConfigError` when the log no longer holds what the store asks for.
+    Raises `ConfigError` when the log no longer holds what the store asks for, `GroupLost` and `Stuck` after a drain.
     """
     host = SinkHost(service, sink, options)
     feed = KafkaFeed(service.settings.kafka, host, sink.group, options)
@@ -52,9 +53,28 @@ async def run_sink(service: Service[Any], sink: Sink[Entry], options: SinkOption
     try:
         if opened:
             service.health.ready("kafka", ok=True)
-            await host.run(feed)
+            await _run_watched(service, host, feed, f"{sink.group}-watchdog")
     finally:
         await feed.close()
+
+
+async def _run_watched(service: Service[Any], host: SinkHost[Any], feed: "KafkaFeed", client_id: str) -> None:
+    settings, topic = service.settings, feed.topics[0]
+
+    async def watch() -> None:
+        watchdog = Watchdog(
+            settings.service.stuck_after_s,
+            pending=host.pending,
+            answers=lambda: kafka_answers(settings.kafka, topic, client_id),
+        )
+        host.fail(await watchdog.stuck())
+
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watch())
+        try:
+            await host.run(feed)
+        finally:
+            watching.cancel()
 
 
 class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -65,6 +85,7 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
         self._host = host
         self._group = group
         self._options = options
+        self.topics = options.topics
         self._client_id = f"{kafka.topic_prefix}{group}"
         self._dead_letters = f"{kafka.topic_prefix}{dead_letters(group).name}"
         self._paused: set[TopicPartition] = set()
@@ -117,13 +138,7 @@ class KafkaFeed(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no t
 
     async def poll(self) -> Polled:
         """See `Feed.poll`."""
-        with translated():
-            try:
-                polled = await self._running.getmany(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
-            except NoOffsetForPartitionError:
-                # the group never committed; each partition is started by its own mark
-                await asyncio.sleep(_POLL_MS / 1000)
-                return {}
+        polled = await poll(self._running, _POLL_MS, _MAX_RECORDS)
         return {self._source(tp): records for tp, records in polled.items()}
 
     async def bounds(self, partitions: Collection[SourcePartition]) -> Mapping[SourcePartition, tuple[int, int]]:

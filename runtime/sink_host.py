@@ -10,50 +10,22 @@ record is a dead letter again, with the same key, value and origin in its header
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from audio.frames import unknown_ids
 from runtime import metrics
 from runtime.errors import ConfigError, Unavailable
+from runtime.membership import GroupLost
 from runtime.service import Service
-from runtime.sink import DeadRecord, Entry, Sink, SinkOptions, SourcePartition, SourceRecord
+from runtime.sink import DeadRecord, Entry, Feed, Sink, SinkOptions, SourcePartition, SourceRecord
 
 T = TypeVar("T")
-Polled = Mapping[SourcePartition, Sequence[SourceRecord]]
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
 _COMMIT_EVERY_S = 5.0
-
-
-class Feed(Protocol):
-    """Where records come from, and where what is told back goes: Kafka, or a test's own log."""
-
-    async def poll(self) -> Polled:
-        """Return what is there now, after a short wait at most. Raises `Unavailable` or `ConfigError`."""
-
-    async def bounds(self, partitions: Collection[SourcePartition]) -> Mapping[SourcePartition, tuple[int, int]]:
-        """Return the first offset still held and the offset behind the last, of each partition."""
-
-    def start(self, partition: SourcePartition, offset: int) -> None:
-        """Go on at an offset; the partition was paused until now."""
-
-    def pause(self, partitions: Collection[SourcePartition]) -> None:
-        """Deliver nothing of these partitions."""
-
-    def resume(self, partitions: Collection[SourcePartition]) -> None:
-        """Deliver again."""
-
-    async def dead_letter(self, partition: SourcePartition, record: SourceRecord, dead: DeadRecord) -> None:
-        """Write a dead letter and wait until it is stored. Raises `Unavailable`."""
-
-    async def commit(self, marks: Mapping[SourcePartition, int]) -> None:
-        """Tell tools that show lag how far we are; failing does not matter."""
-
-    def behind(self, partition: SourcePartition, offset: int) -> int:
-        """Return how many records lie between an offset and the partition's end, as far as known."""
 
 
 class _Abandoned(Exception):
@@ -78,6 +50,9 @@ class SinkHost(Generic[Entry]):
         self._committed_s = 0.0
         self._wake = asyncio.Event()
         self._released = asyncio.Event()
+        self._fatal: Exception | None = None
+        self._polls = 0
+        self._unanswered = False
 
     # --- called by the feed --------------------------------------------------------------------------------------
 
@@ -100,6 +75,7 @@ class SinkHost(Generic[Entry]):
         self._owned = owned
         self._next = {}
         self._stored = {}
+        self._unanswered = False
         self._held_back = False
         self._forget_waiting()
         self._wake.set()
@@ -116,6 +92,23 @@ class SinkHost(Generic[Entry]):
             finally:
                 polling.cancel()
                 waker.cancel()
+        if self._fatal is not None:
+            raise self._fatal
+
+    def fail(self, error: Exception) -> None:
+        """Drain as for a stop, then raise the error out of `run`."""
+        self._fatal = self._fatal or error
+        self._service.stopping.set()
+
+    def pending(self) -> Mapping[str, Hashable]:
+        """Return what must move on by itself: polls, and writes while something is read and not stored.
+
+        A store or a registry that says it does not answer is waited for. See `Watchdog`.
+        """
+        found: dict[str, Hashable] = {"polls": self._polls}
+        if not self._unanswered and (self._stored != self._next or bool(self._owned) != bool(self._next)):
+            found["writes"] = (self._assignment, tuple(sorted(self._stored.items())))
+        return found
 
     async def _wake_to_stop(self) -> None:
         await self._service.stopping.wait()
@@ -125,11 +118,15 @@ class SinkHost(Generic[Entry]):
         while not self._service.stopping.is_set():
             try:
                 polled = await feed.poll()
+            except GroupLost as error:
+                self.fail(error)
+                return
             except Unavailable as error:
                 self._service.health.ready("kafka", ok=False, why=str(error))
                 await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - jitter, no secret
                 continue
             self._service.health.ready("kafka", ok=True)
+            self._polls += 1
             for partition, records in polled.items():
                 self._keep(partition, records)
             if not self._held_back and self._too_much_waiting():
@@ -275,11 +272,13 @@ class SinkHost(Generic[Entry]):
             try:
                 answer = await ask()
             except Unavailable as error:
+                self._unanswered = True
                 self._service.health.ready("store", ok=False, why=str(error))
                 delay_s = error.retry_after_s or random.uniform(0, bound_s)  # noqa: S311 - jitter, no secret
                 bound_s = min(_LONGEST_WAIT_S, 2 * bound_s)
                 await self._wait_for_change(delay_s, assignment)
             else:
+                self._unanswered = False
                 self._service.health.ready("store", ok=True)
                 return answer
 

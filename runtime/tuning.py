@@ -41,6 +41,11 @@ class TaskHostSettings(Section):
     )
     bad_window_records: int = Field(1_000, ge=10, le=100_000, description="How many records the share is taken of.")
 
+    max_restarts: int = Field(
+        10, ge=1, le=1_000, description="Restarts of a partition's task within the window after which the process ends."
+    )
+    restart_window_s: float = Field(300, gt=0, le=86_400, description="The window in which restarts are counted.")
+
     @property
     def bad_limit(self) -> BadLimit:
         """How many of the newest records may be bad."""

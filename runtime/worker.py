@@ -5,6 +5,7 @@ commits run beside it. One lock keeps a rebalance from taking a partition away i
 """
 
 import asyncio
+import random
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -17,20 +18,22 @@ from runtime.errors import Unavailable
 from runtime.kafka import (
     AIOKafkaConsumer,
     ConsumerRecord,
-    NoOffsetForPartitionError,
     RebalanceListener,
     TopicPartition,
     connect_with_retry,
     start_consumer,
     stop_quietly,
-    translated,
 )
+from runtime.membership import poll
 from runtime.opening import GroupLog, Opener
 from runtime.partition import PartitionHost, Surroundings
 from runtime.processor import Processor
+from runtime.restart_limit import RestartLimit
 from runtime.service import Service
+from runtime.task_health import TaskHealth
 from runtime.topics_check import check_topics
 from runtime.tuning import ProcessorSettings, TaskHostSettings
+from runtime.watchdog import Watchdog, kafka_answers
 
 S = TypeVar("S")
 P = TypeVar("P", bound=ProcessorSettings)
@@ -88,9 +91,7 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         self._fatal: Exception | None = None
         # a drain leaves time for the end of a rebalance, for the commits and for leaving the group
         self._release_s = min(_RELEASE_S, settings.service.drain_budget_s / 4)
-        self._polled_at_s = service.clock.monotonic_s()
-        metrics.TASK_POLL_AGE_SECONDS.set_function(lambda: service.clock.monotonic_s() - self._polled_at_s)
-        metrics.TASK_COMMIT_AGE_SECONDS.set_function(self._uncommitted_for_s)
+        self._health = TaskHealth(service)
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -112,15 +113,28 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         stopping = self._service.stopping
         try:
             async with asyncio.timeout(None) as limit:
-                watcher = group.create_task(self._limit_last_poll(limit))
+                watchers = [group.create_task(self._limit_last_poll(limit)), group.create_task(self._watch())]
                 try:
                     while not stopping.is_set():
                         await self._turn()
                 finally:
-                    watcher.cancel()
+                    for watcher in watchers:
+                        watcher.cancel()
         except TimeoutError:
             if not stopping.is_set():
                 raise
+
+    async def _watch(self) -> None:
+        """End the work, by a drain, when it stands still without a reason."""
+        settings = self._service.settings
+        kafka, topic = settings.kafka, self._processor.input_topic
+        watchdog = Watchdog(
+            settings.service.stuck_after_s,
+            pending=lambda: self._health.pending(self._hosts),
+            answers=lambda: kafka_answers(kafka, topic, f"{self._application.application_id}-watchdog"),
+        )
+        self._fatal = self._fatal or await watchdog.stuck()
+        self._service.stopping.set()
 
     # --- connecting ---------------------------------------------------------------------------------------------
 
@@ -154,7 +168,8 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             heartbeat_interval_ms=self._tuning.heartbeat_interval_ms,
         )
         self._consumer = consumer
-        self._opener = Opener(consumer, self._reader, self._owns, self._service.log)
+        limit = RestartLimit(self._tuning.max_restarts, self._tuning.restart_window_s, self._service.clock)
+        self._opener = Opener(consumer, self._reader, self._owns, self._service.log, limit)
         for tp in self._hosts:
             consumer.pause(tp)
         return consumer
@@ -204,23 +219,25 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         # Whoever replaces a task also seeks, and reads again what was polled for the task before: while one partition
         # is worked on, the next one's task may be dropped and restored.
         polled = [(host, host.task, batches[tp]) for tp, host in self._hosts.items() if tp in batches]
-        self._polled_at_s = self._service.clock.monotonic_s()
         async with self._lock:
             for host, task, records in polled:
                 if task is not None and host.task is task and self._owns(host):
                     await self._process(host, records)
                     await asyncio.sleep(0)
             self._commit_due()
-        self._report()
+        self._health.report(self._hosts, {tp: self.consumer.highwater(tp) for tp in self._hosts})
 
     async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
-        with translated():
-            try:
-                return dict(await self.consumer.getmany(timeout_ms=_POLL_MS, max_records=self._tuning.max_records))
-            except NoOffsetForPartitionError:
-                # the group never committed; every partition is sought by its own state before it is resumed
-                await asyncio.sleep(_POLL_MS / 1000)
-                return {}
+        """Return what is there; nothing, after a wait, while Kafka does not answer. Raises `GroupLost`."""
+        try:
+            found = await poll(self.consumer, _POLL_MS, self._tuning.max_records)
+        except Unavailable as error:
+            self._service.health.ready("kafka", ok=False, why=str(error))
+            await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - jitter, no secret
+            return {}
+        self._service.health.ready("kafka", ok=True)
+        self._health.polled()
+        return found
 
     async def _limit_last_poll(self, limit: asyncio.Timeout) -> None:
         """A poll ignores its timeout during a rebalance or an outage: end it soon after the service stops."""
@@ -299,14 +316,3 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             if self._consumer is not None:
                 await stop_quietly(self._consumer, _LEAVE_S)
             await self._reader.close()
-
-    def _uncommitted_for_s(self) -> float:
-        return max((host.uncommitted_for_s for host in self._hosts.values()), default=0.0)
-
-    def _report(self) -> None:
-        waiting = sorted(tp.partition for tp, host in self._hosts.items() if host.task is None)
-        self._service.health.ready("tasks", ok=not waiting, why=f"partitions being restored: {waiting}")
-        for tp, host in self._hosts.items():
-            if host.task is not None:
-                lag = max(0, (self.consumer.highwater(tp) or 0) - host.position)
-                metrics.TASK_LAG_RECORDS.labels(topic=tp.topic, partition=str(tp.partition)).set(lag)

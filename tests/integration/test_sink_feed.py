@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from runtime import sink_feed
 from runtime.config import KafkaSettings, Settings
 from runtime.kafka import NewTopic, TopicPartition, start_admin, start_consumer, start_producer
 from runtime.service import run
@@ -81,3 +82,33 @@ async def test_all_partitions_of_all_topics_are_read_and_the_group_shows_how_far
         assert await task == 0
     assert (dead.key, dead.value) == (b"k", b"garbage")
     assert dict(dead.headers)["__connect.errors.topic"] == two.encode()
+
+
+async def test_a_sink_whose_coordination_died_stores_what_it_read_and_ends_with_1(kafka, monkeypatch, capsys):
+    unique = uuid.uuid4().hex[:12]
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{unique}.")
+    topic, buried = f"one.{unique}", settings.topic_prefix + dead_letters("audit_log").name
+    admin = await start_admin(settings, client_id="test")
+    await admin.create_topics([NewTopic(topic, 1, 1), NewTopic(buried, 1, 1)])
+    await admin.close()
+    producer = await start_producer(settings, client_id="test")
+    await producer.send_and_wait(topic, b"value", partition=0)
+    await producer.stop()
+    sink, consumers = Values(), []
+
+    async def start_noted(*arguments, **options):
+        consumers.append(await start_consumer(*arguments, **options))
+        return consumers[-1]
+
+    async def start(service):
+        await run_sink(service, sink, SinkOptions(topics=(topic,), membership=Membership.GROUP, interval_s=0.05))
+
+    monkeypatch.setattr(sink_feed, "start_consumer", start_noted)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(run("audit_log", Settings(kafka=settings), start, signals=False))
+        while not sink.found:
+            await asyncio.sleep(0.05)
+        consumers[0]._coordinator._coordination_task.cancel()
+        assert await task == 1
+    assert "has stopped tending its membership" in capsys.readouterr().err
+    assert sink.mark == {SourcePartition(topic, 0): 1}

@@ -37,7 +37,7 @@ async def test_the_service_lives_as_soon_as_its_loop_turns():
 async def test_a_service_that_has_said_nothing_is_not_ready():
     (answer,) = await Pages().get("/readyz")
     assert answer.status_code == 503
-    assert json.loads(answer.content) == {"ready": False, "failing": {"service": "starting"}}
+    assert json.loads(answer.content) == {"ready": False, "failing": {"service": "starting"}, "facts": {}}
 
 
 async def test_readiness_names_the_conditions_that_fail():
@@ -55,7 +55,7 @@ async def test_the_service_is_ready_when_all_conditions_hold():
     pages.health.ready("kafka", True)
     (answer,) = await pages.get("/readyz")
     assert answer.status_code == 200
-    assert json.loads(answer.content) == {"ready": True, "failing": {}}
+    assert json.loads(answer.content) == {"ready": True, "failing": {}, "facts": {}}
 
 
 async def test_a_stopping_service_is_not_ready_but_lives():
