@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audio.frames import Frames, decode
@@ -437,7 +437,8 @@ def test_what_a_peer_said_while_nobody_knew_of_a_pause_is_not_told_later():
 # before a sequencer
 
 STEPS = st.lists(
-    st.sampled_from(["pause", "resume", "close", "open", "wait", "audio", "late", "text", "digit"]), max_size=40
+    st.sampled_from(["pause", "resume", "close", "open", "wait", "audio", "late", "again", "text", "digit"]),
+    max_size=40,
 )
 
 
@@ -451,11 +452,12 @@ class Story(Call):
         self.records = self.sequencer.take(opened("s", states_pauses=False), Moment(0, 0))
         self.publish = publish
         self.packets = 0
+        self.sent: list[AudioReceived] = []
         self.live = True
 
     def step(self, name: str) -> None:
         if name == "wait":
-            self.wait(1)
+            self.wait(LATE_S / 2)
         elif name == "open" and not self.live:
             self.live = True
             self.begin()
@@ -483,8 +485,9 @@ class Story(Call):
             return [audio(self.packets - 1, word)]
         if name == "audio":
             self.packets += 1
-            return [audio(self.packets - 1, word)]
-        return []
+            self.sent.append(audio(self.packets - 1, word))
+            return [self.sent[-1]]
+        return list(self.sent) if name == "again" else []
 
 
 def assert_the_marks_fit(frames: Frames) -> None:
@@ -504,6 +507,8 @@ def assert_the_marks_fit(frames: Frames) -> None:
 
 
 @given(steps=STEPS, publish=st.booleans())
+@example(steps=["pause", "audio", "resume", "audio", "wait", "wait", "again"], publish=False)
+@example(steps=["pause", "audio", "resume", "wait", "wait", "again"], publish=True)
 def test_whatever_happens_nothing_of_a_pause_is_in_a_record_and_the_marks_fit(steps, publish):
     story = Story(publish=publish)
     for name in steps:
