@@ -42,9 +42,8 @@ def _cuts(client: Any) -> Iterator[Coroutine[Any, Any, Any]]:
     """Yield what ends the tasks and connections of an aiokafka client, by private names: there is no public way."""
     accumulator = getattr(client, "_message_accumulator", None)
     if accumulator is not None:
-        # wakes everybody who waits for records to be acknowledged
         with suppress(Exception):
-            accumulator.fail_all(ConnectionError("the producer was cut off"))
+            _fail_waiting(accumulator)
     connection = getattr(client, "client", None) or getattr(client, "_client", None)
     if connection is not None:
         yield connection.close()
@@ -64,6 +63,25 @@ def _cuts(client: Any) -> Iterator[Coroutine[Any, Any, Any]]:
             yield _end(task)
     for task in list(getattr(fetcher, "_pending_tasks", ())):
         yield _end(task)
+
+
+class _Forgiving(set[Any]):
+    """A set that does not mind being told to remove what it does not hold."""
+
+    remove = set.discard
+
+
+def _fail_waiting(accumulator: Any) -> None:
+    """Wake everybody who waits for records to be acknowledged; where nobody waits, nobody need hear of it."""
+    waiting = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    # a batch leaves those under way when it fails, and again when its request ends
+    accumulator._pending_batches = _Forgiving(accumulator._pending_batches)  # noqa: SLF001
+    failed = [*waiting, *accumulator._pending_batches]  # noqa: SLF001
+    accumulator.fail_all(ConnectionError("the producer was cut off"))
+    for batch in failed:
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:

@@ -83,16 +83,17 @@ class Fault:
     times: int = 1
     seconds: float = 0.0
     struck: asyncio.Event = field(default_factory=asyncio.Event)
-    _met: int = 0
+    met: int = 0
+    """How many requests were of that kind."""
 
     def strikes(self, request: Request) -> bool:
         """Count a request; True when it is one to strike."""
         if request.api != self.api or self.client not in request.client or self.part not in request.frame:
             return False
-        self._met += 1
-        if self._met >= self.nth + self.times - 1:
+        self.met += 1
+        if self.met >= self.nth + self.times - 1:
             self.struck.set()
-        return self.nth <= self._met < self.nth + self.times
+        return self.nth <= self.met < self.nth + self.times
 
 
 class _Link:
@@ -137,6 +138,11 @@ class Proxy:
     @property
     def bootstrap(self) -> str:
         return f"{HOST}:{self.port}"
+
+    @property
+    def carrying(self) -> int:
+        """How many connections are up, those that became half-open left out."""
+        return sum(link.flowing.is_set() for link in self._links)
 
     def place(self, fault: Fault) -> Fault:
         """Place a fault; return it."""
