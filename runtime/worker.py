@@ -53,7 +53,8 @@ async def run_tasks(
     """Run a processor until the service stops, then commit, leave the group and return.
 
     `outputs` are the catalogue names of the topics it writes. Waits, not ready, while Kafka or a topic is absent.
-    Raises `ConfigError` when the topics' partition counts differ or the log no longer holds the offset to go on from.
+    Raises `ConfigError` when the topics' partition counts differ, when a state cannot be read, when the log does not
+    hold what it stands for, and when most of a partition is bad; after a drain `GroupLost`, `Stuck`, `TooManyRestarts`.
     """
     worker = Worker(service, processor, tuple(outputs), before_step)
     async with asyncio.TaskGroup() as group:
@@ -129,7 +130,8 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         settings = self._service.settings
         kafka, topic = settings.kafka, self._processor.input_topic
         watchdog = Watchdog(
-            settings.service.stuck_after_s,
+            # a commit may take as long as its deadline, and then begin anew
+            max(settings.service.stuck_after_s, 2 * self._tuning.commit_deadline_s),
             pending=lambda: self._health.pending(self._hosts),
             answers=lambda: kafka_answers(kafka, topic, f"{self._application.application_id}-watchdog"),
         )

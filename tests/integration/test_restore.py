@@ -149,6 +149,41 @@ async def test_a_state_of_a_newer_version_stops_the_worker_with_place_version_an
     assert await outputs_of(cluster) == before
 
 
+async def test_a_state_just_below_the_limit_is_committed_and_restored(cluster: Cluster) -> None:
+    await processed(cluster, 20)
+
+    class Large(CountingProcessor):
+        """Keeps what it should forget, and begins to at its second start."""
+
+        def snapshot(self, state) -> bytes:
+            return super().snapshot(state) + bytes(7 * 2**20)
+
+        def restore(self, version: int, snapshot: bytes):
+            return super().restore(version, snapshot.rstrip(b"\0"))
+
+    await cluster.append(0, frames(1, 20, start=20))
+    async with worker(cluster, Large, commit_interval_ms=500):
+        await cluster.settled()
+    assert len((await newest(cluster)).state) > 7 * 2**20
+    await cluster.append(0, frames(1, 20, start=40))
+    async with worker(cluster, Large, commit_interval_ms=500):
+        await cluster.settled()
+
+
+async def test_the_position_holds_on_a_topic_whose_broker_stamps_the_records(cluster: Cluster) -> None:
+    admin = await start_admin(cluster.kafka, client_id="test")
+    cluster.input_topic = f"stamped.{cluster.input_topic}"
+    config = {"message.timestamp.type": "LogAppendTime"}
+    await admin.create_topics([NewTopic(cluster.input_topic, PARTITIONS, 1, topic_configs=config)])
+    await admin.close()
+    for start in (0, 30):
+        await cluster.append(0, frames(1, 30, start=start))
+        async with worker(cluster), asyncio.timeout(DEADLINE_S):
+            while await outputs_of(cluster) < (start + 30) // 5:
+                await asyncio.sleep(0.05)
+    assert (await newest(cluster)).position == 60
+
+
 def cut_short(entry: ChangelogEntry) -> bytes:
     return SchemaStore().encode(dataclasses.replace(entry, state=entry.state[:-3]))
 

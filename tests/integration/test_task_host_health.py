@@ -175,7 +175,7 @@ async def test_polls_that_stand_still_while_kafka_answers_end_the_process_with_1
         return await poll(*arguments)
 
     monkeypatch.setattr(worker, "poll", hang)
-    async with running(watched, commit_interval_ms=60_000) as task:
+    async with running(watched, commit_interval_ms=60_000, commit_deadline_s=1) as task:
         await cluster.append(0, frames(1, 40))
         await watched.until(lambda: processed(watched, 40))
         hanging.set()

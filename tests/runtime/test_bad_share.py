@@ -37,6 +37,15 @@ def test_a_bad_record_leaves_the_window_when_that_many_others_followed() -> None
     assert stopped_at(BadShare(LIMIT), [*bad[:-1], True], []) == (109, (100, 101, 102))
 
 
+def test_what_lies_behind_the_window_is_no_part_of_the_state() -> None:
+    share = BadShare(LIMIT)
+    share.take(5, [(row, 100 + row, "bad") for row in range(5)])
+    full = len(share.packed())
+    share.take(11, [])
+    assert len(share.packed()) < full - 4 * 8
+    assert share.packed() == BadShare(LIMIT, records=16).packed()
+
+
 def test_a_ratio_of_one_lets_everything_pass() -> None:
     assert isinstance(stopped_at(BadShare(BadLimit(1, 10)), [True] * 100, []), bytes)
 

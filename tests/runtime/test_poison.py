@@ -67,16 +67,18 @@ def test_polls_behind_a_raise_are_marked_for_a_while_so_that_the_next_raiser_res
 def test_what_raises_only_in_company_is_no_dead_letter() -> None:
     class Company(Stepped):
         def step(self, records, dead) -> None:
-            self.raisers = {12} if len(records) > 3 else set()
+            self.raisers = {12} if len(records) > 7 else set()
             super().step(records, dead)
 
     poison = Poison()
     with pytest.raises(ProcessorFailed):
         poison.run(Company(set()), RECORDS)
     task = Company(set())
-    poison.run(task, RECORDS)
+    longer = [LogRecord(offset, 0, None, None) for offset in range(10, 1010)]
+    poison.run(task, longer)
     assert poison.dead == {}
-    assert task.done == list(range(10, 26))
+    assert task.done == list(range(10, 1010))
+    assert task.attempts < 40, "behind it steps grow again"
 
 
 def test_a_raise_on_a_dead_record_is_a_fault_of_the_processor() -> None:
