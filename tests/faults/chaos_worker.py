@@ -1,8 +1,8 @@
 """The task host as a process that can be told to die.
 
-`python -m tests.faults.chaos_worker TOPIC KIND ORDERS HURRY PACE_US`
+`python -m tests.faults.chaos_worker TOPIC KIND ORDERS PACE`
 
-PACE_US slows each record down, so that a short log lasts through a schedule; the file HURRY ends that.
+The file PACE says for how many µs each record holds the worker up, so that a short log lasts through a schedule.
 """
 
 import sys
@@ -27,8 +27,8 @@ def fetch_little() -> None:
     kafka._CONSUMER_DEFAULTS = {**kafka._CONSUMER_DEFAULTS, "max_partition_fetch_bytes": FETCH_BYTES}
 
 
-def slowed(kind: str, topic: str, hurry: Path, pace_us: int) -> Any:
-    """The processor, slowed down until the file `hurry` exists."""
+def slowed(kind: str, topic: str, pace: Path) -> Any:
+    """The processor, slowed down as the file says."""
     never = threading.Event()
 
     class Slowed(KINDS[kind]):
@@ -36,20 +36,20 @@ def slowed(kind: str, topic: str, hurry: Path, pace_us: int) -> Any:
 
         def process(self, batch: Batch, state: Any, emit: Emit) -> None:
             super().process(batch, state, emit)
-            if not hurry.exists():
+            if pace_us := int(pace.read_text()):
                 never.wait(len(batch.frames) * pace_us / 1e6)
 
     return Slowed()
 
 
-def run(topic: str, kind: str, orders: Path, hurry: Path, pace_us: int) -> None:
+def run(topic: str, kind: str, orders: Path, pace: Path) -> None:
     """Run until told to stop, and exit."""
     fetch_little()
     watch_the_end_of_transactions(orders)
     watch_the_opening(orders)
 
     async def start(service: Any) -> None:
-        processor = slowed(kind, topic, hurry, pace_us)
+        processor = slowed(kind, topic, pace)
         await run_tasks(service, processor, outputs=OUTPUTS[kind], before_step=partial(obey, orders))
 
     main("silence", ProcessorSettings, start)
@@ -58,4 +58,4 @@ def run(topic: str, kind: str, orders: Path, hurry: Path, pace_us: int) -> None:
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     del sys.argv[1:]
-    run(arguments[0], arguments[1], Path(arguments[2]), Path(arguments[3]), int(arguments[4]))
+    run(arguments[0], arguments[1], Path(arguments[2]), Path(arguments[3]))

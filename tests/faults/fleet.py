@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 LEAVE_S = 60
 """Longer than the drain budget: a worker that needs it ends by itself, with 1."""
 PACE_US = 1_500
+SLOWEST_US = 10_000
+"""Longer, and a worker would be silent for too much of its session timeout."""
 _MEGABYTE = 1024
 
 
@@ -66,7 +68,7 @@ class Member:
 
 @dataclass
 class Fleet:
-    """All workers of one application. `hurry` is the file that lets them work as fast as they can."""
+    """All workers of one application. They work at one pace, which can be changed."""
 
     kafka: KafkaSettings
     topic: str
@@ -78,9 +80,14 @@ class Fleet:
     members: list[Member] = field(default_factory=list)
     ended: list[Member] = field(default_factory=list)
 
-    @property
-    def hurry(self) -> Path:
-        return self.folder / "hurry"
+    def __post_init__(self) -> None:
+        self.set_pace(PACE_US)
+
+    def set_pace(self, pace_us: float) -> None:
+        """Say how long each record takes at least; 0: as fast as they can."""
+        draft = self.folder / "pace.draft"
+        draft.write_text(str(round(min(pace_us, SLOWEST_US))))
+        draft.rename(self.folder / "pace")
 
     def start(self, instance: str = "") -> Member:
         """Start a worker; a static one under the name of the one it replaces."""
@@ -100,7 +107,7 @@ class Fleet:
             "SILENCE_TASK_HOST_TRANSACTION_TIMEOUT_MS": str(self.timing.transaction_ms),
             **({"SILENCE_TASK_HOST_GROUP_INSTANCE_ID": instance} if instance else {}),
         }
-        command = [sys.executable, "-m", self.module, self.topic, self.kind, str(order), str(self.hurry), str(PACE_US)]
+        command = [sys.executable, "-m", self.module, self.topic, self.kind, str(order), str(self.folder / "pace")]
         process = GuardedProcess(command, self.folder, log, environment=child_environment(variables))
         member = Member(name, instance, order, log, process)
         self.members.append(member)

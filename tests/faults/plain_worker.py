@@ -69,8 +69,8 @@ async def work(service: Any, processor: Any, orders: Path) -> None:
 
 
 if __name__ == "__main__":
-    topic, kind, orders, hurry, pace_us = sys.argv[1:]
+    topic, kind, orders, pace = sys.argv[1:]
     del sys.argv[1:]
     fetch_little()
-    processor = slowed(kind, topic, Path(hurry), int(pace_us))
+    processor = slowed(kind, topic, Path(pace))
     main("silence", ProcessorSettings, lambda service: work(service, processor, Path(orders)))

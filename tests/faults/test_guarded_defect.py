@@ -61,7 +61,7 @@ async def zombie(kafka: str, log: InputLog, module: str, step: str, folder: Path
                 await asyncio.sleep(0.02)
             first.frozen = True
             fleet.start()
-            fleet.hurry.touch()
+            fleet.set_pace(0)
             while await processed(settings) != log.ends:
                 assert not fleet.deserters()
                 await asyncio.sleep(0.1)
