@@ -1,6 +1,7 @@
 """`callstream replay`: components once more over what the topics still hold, under a prefix of the replay's own."""
 
 import asyncio
+import os
 import re
 import signal
 from collections.abc import Coroutine
@@ -18,11 +19,13 @@ from callstream.replay.run import KIND, Order, Result, replay
 from callstream.replay.span import Wanted, epoch_ms, moment, place
 from runtime.config import KafkaSettings, RegistrySettings, load
 from runtime.errors import ConfigError
+from runtime.log import configure
 from schemas.symbols import AuditAction
 from schemas.topics import RECORDINGS
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _INTERRUPTED = 130
+_PRIVATE = 0o077
 _MORE_TO_REMOVE = "`callstream replay --remove --name {}` removes what is left"
 _TIME = "ISO 8601, of this machine's local time unless it has an offset; by the broker's clock"
 
@@ -61,6 +64,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         message = "takes a-z, 0-9 and hyphens, 63 at most"
         raise typer.BadParameter(message, param_hint="--name")
     kafka, registry = load(KafkaSettings, ""), load(RegistrySettings, "")
+    _prepare_process()
     if remove:
         for line in _interruptible(removed(kafka, registry, name), _MORE_TO_REMOVE.format(name)):
             typer.echo(line)
@@ -95,6 +99,12 @@ async def removed(kafka: KafkaSettings, registry: RegistrySettings, name: str) -
             await asyncio.to_thread(remove_everything, recording_settings(prefix), prefix.rstrip("."))
         await topics.remove(target, found)
     return [f"removed {topic}" for topic in found]
+
+
+def _prepare_process() -> None:
+    configure("warning", "console")
+    # what is recorded again is audio: for its own user only, as in the service
+    os.umask(_PRIVATE)
 
 
 def _check(order: Order) -> None:

@@ -21,6 +21,7 @@ from schemas.versions import FOLDERS, newest
 _HEADER = "__connect.errors."
 _SHOWN = 40
 _ALL = 2**63
+_SETTINGS = "settings_hash"
 
 Told = tuple[int, bytes | None, int, bytes | None]
 """Partition, key, timestamp and value."""
@@ -99,6 +100,8 @@ class Comparison:
         self.unreadable = 0
         self.left_out = 0
         """Replayed outputs whose live ones the log no longer holds; after `differences`."""
+        self.but_for_settings = 0
+        """Outputs whose settings hash alone differs, which is told of all at once; after `differences`."""
         self.hashes: tuple[set[str], set[str]] = (set(), set())
         """Settings hashes, live and replayed."""
         self._scope = scope
@@ -133,7 +136,10 @@ class Comparison:
                 self.left_out += len(replayed.get(place, []))
                 continue
             how = self._how(live.get(place, []), replayed.get(place, []))
-            found.append(Difference(place, self.topic.name, how))
+            if how == _SETTINGS:
+                self.but_for_settings += 1
+            else:
+                found.append(Difference(place, self.topic.name, how))
         return found
 
     def known(self, row: Row) -> Known | None:
@@ -207,16 +213,16 @@ def _fields(topic: Topic, live: bytes | None, replayed: bytes | None, store: Sch
     if topic.record is None:
         yield "value"
         return
-    folder = FOLDERS[topic.record]
     left, right = store.decode(live, topic.record), store.decode(replayed, topic.record)
-    names = 0
-    for field in newest(folder).definition["fields"]:
-        name = field["name"]
-        was, now = getattr(left, name), getattr(right, name)
-        if was != now:
-            names += 1
-            yield name if personal(field) else f"{name} (live {_short(was)}, replayed {_short(now)})"
-    if not names:
+    fields = {field["name"]: field for field in newest(FOLDERS[topic.record]).definition["fields"]}
+    changed = [name for name in fields if getattr(left, name) != getattr(right, name)]
+    if changed == [_SETTINGS]:
+        yield _SETTINGS
+        return
+    for name in changed:
+        was, now = _short(getattr(left, name)), _short(getattr(right, name))
+        yield name if personal(fields[name]) else f"{name} (live {was}, replayed {now})"
+    if not changed:
         yield "value (equal fields, written with another schema)"
 
 

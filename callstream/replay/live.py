@@ -160,6 +160,10 @@ def _report(stage: Stage, found: Sequence[Comparison], sessions: int) -> Report:
     if theirs and theirs != (ours or {stage.settings_hash}):
         report.lines.append(f"{name}: settings differ: live {_listed(theirs)}, replayed {stage.settings_hash}")
         report.equal = False
+    apart = sum(one.but_for_settings for one in found)
+    if apart:
+        report.lines.append(f"{name}: {apart} outputs differ in their settings hash alone")
+        report.equal = False
     first = first_of(differences)
     if first is not None:
         report.lines.append(f"{name}: {first} (first of {len(differences)}; {compared_rows} are equal)")

@@ -25,6 +25,7 @@ def run(monkeypatch, tmp_path):
         return results.pop() if results else Result()
 
     monkeypatch.setattr(module, "replay", replay)
+    monkeypatch.setattr(module, "_prepare_process", lambda: None)
     app = typer.Typer()
     app.command()(module.command)
     results = []

@@ -132,3 +132,10 @@ def test_what_the_live_topic_no_longer_holds_is_not_compared():
     nothing = compare([], [row(11), row(3, partition=1)])
     nothing.begins_at(0, None)
     assert [difference.place.partition for difference in nothing.differences()] == [1]
+
+
+def test_outputs_that_differ_in_their_settings_alone_are_only_counted():
+    comparison = compare([row(12), row(13)], [row(12, settings_hash="bbbb"), row(13, settings_hash="bbbb", queue="q")])
+    (difference,) = comparison.differences()
+    assert (difference.place.offset, comparison.but_for_settings) == (13, 1)
+    assert difference.how == "queue (live None, replayed q), settings_hash (live aaaa, replayed bbbb)"

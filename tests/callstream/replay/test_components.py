@@ -10,6 +10,10 @@ from callstream.replay.components import Around, harmless, names, stage
 from runtime.config import load, prefix_of
 from runtime.errors import ConfigError, UsageError
 from schemas.codec import SchemaStore
+from schemas.records import BotTurn, Origin, Utterance
+from schemas.symbols import Channel, TurnState, UtteranceInput, UtteranceKind
+from simulators.cognigy.server import CognigyServer
+from tests.callstream.replay.logs import LogRecord
 from tests.callstream.replay.test_forward_stage import entry
 
 AROUND = Around("replay.one.", SchemaStore())
@@ -97,3 +101,35 @@ def test_the_time_of_a_bots_turns_is_that_of_their_records():
     clock.set(entry(1))
     assert clock.wall_s() == 0.005
     assert clock.monotonic_s() > 0
+
+
+async def test_a_bot_on_this_machine_is_asked_again_and_nothing_is_too_old(monkeypatch):
+    async with CognigyServer(TOKEN) as bot:
+        monkeypatch.setenv("COGNIGY_ENDPOINT_URL", bot.url)
+        monkeypatch.setenv("COGNIGY_URL_TOKEN", TOKEN)
+        found = stage("cognigy", AROUND)
+        await found.begin([(0, 0)])
+        try:
+            outputs = [output for at in range(2) for output in await found.take(0, [said(at)], keep=at == 1)]
+        finally:
+            await found.end(kept=False)
+        assert len(bot.received) == 1
+    turns = [AROUND.store.decode(output.value, BotTurn) for output in outputs]
+    assert turns[-1].state is TurnState.ANSWERED
+    assert {turn.origin.offset for turn in turns} == {1}
+
+
+def said(offset):
+    """An utterance of long ago."""
+    utterance = Utterance(
+        kind=UtteranceKind.TEXT,
+        conversation_id="c",
+        session_id="0192f0c4-7a11-7cc3-98c4-dc0c0c07398f",
+        channel=Channel.EXTERNAL,
+        utterance_id=f"{offset}",
+        input=UtteranceInput.PLATFORM,
+        text="hello",
+        occurred_at_us=1_000_000_000_000_000,
+        origin=Origin(topic="calls.events", partition=0, offset=offset, index=0),
+    )
+    return LogRecord(offset, 1_000_000_000_500, b"c", AROUND.store.encode(utterance))

@@ -1,6 +1,7 @@
 """Whatever the log holds: outputs from any offset on are the live ones, though reading begins long after the log."""
 
 import random
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from callstream.replay import look_back
 from callstream.replay.compare import Comparison, Row, Scope
 from callstream.replay.forward_stage import ForwardStage
+from callstream.replay.look_back import sighting
 from callstream.replay.span import Wanted
 from callstream.replay.spans import spans
 from callstream.replay.task_stage import TaskStage
@@ -138,3 +140,18 @@ async def test_inputs_of_components_without_state_are_read_from_their_first_reco
 
 async def test_transcription_reads_events():
     assert STAGES["transcription"][0]().input_topic == EVENTS.name
+
+
+async def test_calls_whose_beginning_expired_are_told_as_partial_and_the_others_are_not():
+    log = Calls(5).log
+    held = log[31:]
+    begun = sighting(AUDIO.name, [record.value for record in held], STORE)
+    (span,) = await spans(FakeReader({AUDIO_0: held}), AUDIO.name, 1, Wanted(), STORE)
+    stage = TaskStage(SilenceProcessor(), STORE)
+    await stage.begin([(0, span.warm)])
+    found = await stage.take(0, held, keep=True)
+    events = [STORE.decode(one.value, by_name(one.topic).record) for one in found if not one.topic.endswith(".dlq")]
+    partial = {UUID(event.session_id).bytes for event in events if event.partial}
+    assert partial & (begun.seen - begun.begun)
+    whole = {UUID(event.session_id).bytes for event in events if not event.partial}
+    assert whole <= begun.begun
