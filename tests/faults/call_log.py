@@ -157,11 +157,16 @@ def rows(calls: int = CALLS, frames: int = FRAMES, partitions: int = PARTITIONS)
     return found
 
 
+async def create_input(kafka: KafkaSettings, topic: str, partitions: int) -> None:
+    """Create an input topic whose timestamps are the writer's."""
+    admin = await start_admin(kafka, client_id="faults")
+    await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=CREATE_TIME)])
+    await admin.close()
+
+
 async def write(kafka: KafkaSettings, topic: str, log: Sequence[Sequence[Row]]) -> None:
     """Create the topic and write the log to it, in small batches: a worker that is slow on purpose fetches little."""
-    admin = await start_admin(kafka, client_id="faults")
-    await admin.create_topics([NewTopic(topic, len(log), 1, topic_configs=CREATE_TIME)])
-    await admin.close()
+    await create_input(kafka, topic, len(log))
     producer = await start_producer(kafka, client_id="faults", max_batch_size=BATCH_BYTES)
     for partition, records in enumerate(log):
         for key, value, timestamp_ms in records:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from callstream.embedded_process import GuardedProcess, last_lines
 from runtime.config import KafkaSettings, child_environment
@@ -32,6 +33,9 @@ class Member:
     orders: Path
     log: Path
     process: GuardedProcess
+    started_s: float
+    took_s: float = 0.0
+    """From its start until it was seen to be up."""
     frozen: bool = False
     may_end: bool = False
     """It shares its static name with another one: the group makes one of them end with a fault."""
@@ -45,7 +49,9 @@ class Member:
     @property
     def up(self) -> bool:
         """It runs, is not frozen, and has got through its imports."""
-        return self.running and not self.frozen and "the service starts" in self.log.read_text(errors="replace")
+        if not self.took_s and "the service starts" in self.log.read_text(errors="replace"):
+            self.took_s = asyncio.get_running_loop().time() - self.started_s
+        return self.running and not self.frozen and self.took_s > 0
 
     @property
     def stopped(self) -> bool:
@@ -101,7 +107,7 @@ class Fleet:
             "PYTHONPATH": str(ROOT),
             "SILENCE_ADMIN_PORT": "0",
             "SILENCE_TASK_HOST_MAX_RECORDS": "40",
-            "SILENCE_TASK_HOST_COMMIT_INTERVAL_MS": "50",
+            "SILENCE_TASK_HOST_COMMIT_INTERVAL_MS": "150",
             "SILENCE_TASK_HOST_HEARTBEAT_INTERVAL_MS": "300",
             "SILENCE_TASK_HOST_SESSION_TIMEOUT_MS": str(self.timing.session_ms),
             "SILENCE_TASK_HOST_TRANSACTION_TIMEOUT_MS": str(self.timing.transaction_ms),
@@ -109,7 +115,7 @@ class Fleet:
         }
         command = [sys.executable, "-m", self.module, self.topic, self.kind, str(order), str(self.folder / "pace")]
         process = GuardedProcess(command, self.folder, log, environment=child_environment(variables))
-        member = Member(name, instance, order, log, process)
+        member = Member(name, instance, order, log, process, asyncio.get_running_loop().time())
         self.members.append(member)
         return member
 
@@ -158,6 +164,11 @@ class Fleet:
         """Kill what is left."""
         for member in self.members:
             member.process.kill()
+
+    @property
+    def start_s(self) -> float:
+        """How long a process took to start, in the middle."""
+        return median(member.took_s for member in (*self.members, *self.ended) if member.took_s)
 
     def logs(self) -> Iterator[str]:
         for member in (*self.members, *self.ended):
