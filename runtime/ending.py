@@ -5,7 +5,7 @@ background work is ended instead: left alone it would go on for ever, and finish
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +17,12 @@ async def stop_quietly(client: Any, budget_s: float = 5.0) -> None:
 
     None, for a client that was never started, is nothing to stop.
     """
-    if client is not None and not await _ended(client.stop(), budget_s):
+    if client is None:
+        return
+    if not await _ended(client.stop(), budget_s):
         for step in _cuts(client):
             await _ended(step, _CUT_S)
+    _hear(_promises(client))
 
 
 async def _ended(step: Coroutine[Any, Any, Any], budget_s: float) -> bool:
@@ -43,7 +46,9 @@ def _cuts(client: Any) -> Iterator[Coroutine[Any, Any, Any]]:
     accumulator = getattr(client, "_message_accumulator", None)
     if accumulator is not None:
         with suppress(Exception):
+            promises = _promises(client)
             _fail_waiting(accumulator)
+            _hear(promises)
     connection = getattr(client, "client", None) or getattr(client, "_client", None)
     if connection is not None:
         yield connection.close()
@@ -72,16 +77,28 @@ class _Forgiving(set[Any]):
 
 
 def _fail_waiting(accumulator: Any) -> None:
-    """Wake everybody who waits for records to be acknowledged; where nobody waits, nobody need hear of it."""
-    waiting = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    """Wake everybody who waits for records to be acknowledged."""
     # a batch leaves those under way when it fails, and again when its request ends
     accumulator._pending_batches = _Forgiving(accumulator._pending_batches)  # noqa: SLF001
-    failed = [*waiting, *accumulator._pending_batches]  # noqa: SLF001
     accumulator.fail_all(ConnectionError("the producer was cut off"))
-    for batch in failed:
-        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
-            if future.done() and not future.cancelled():
-                future.exception()
+
+
+def _hear(promises: "Iterable[asyncio.Future[Any]]") -> None:
+    """Take note of errors: whoever waits for one has it, and where nobody waits, nobody need hear of it."""
+    for future in promises:
+        if future.done() and not future.cancelled():
+            future.exception()
+
+
+def _promises(client: Any) -> list["asyncio.Future[Any]"]:
+    """Return what a producer still promises, to us or to itself: the end of its transaction and of each batch."""
+    accumulator = getattr(client, "_message_accumulator", None)
+    waiting = getattr(accumulator, "_batches", {}).values()
+    batches = [*(batch for queue in waiting for batch in queue), *getattr(accumulator, "_pending_batches", ())]
+    found = [getattr(getattr(client, "_txn_manager", None), "_transaction_waiter", None)]
+    for batch in batches:
+        found += [batch.future, batch._drain_waiter]  # noqa: SLF001
+    return [future for future in found if future is not None]
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:

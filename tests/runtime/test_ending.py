@@ -19,7 +19,6 @@ class Connection:
 class Accumulator:
     def __init__(self, waiting: asyncio.Event) -> None:
         self._waiting = waiting
-        self._batches: dict = {}
         self._pending_batches: set = set()
 
     def fail_all(self, _error: Exception) -> None:
