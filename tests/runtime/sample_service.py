@@ -1,6 +1,7 @@
 """A small service for the tests of `runtime.service`: its work and its end are settings."""
 
 import asyncio
+import threading
 
 from pydantic import Field
 
@@ -25,6 +26,8 @@ async def start(service: Service[SampleSettings]) -> None:
                 tasks.create_task(refuse())
     service.health.ready("work", True)
     await service.stopping.wait()
+    if service.settings.ends_by == "block":
+        threading.Event().wait()
     if service.settings.ends_by == "hang":
         await asyncio.Event().wait()
     if service.settings.ends_by == "stubborn":

@@ -159,3 +159,13 @@ async def test_a_service_waits_for_its_schemas_and_is_not_ready_meanwhile():
         assert await work == DRAINED
     assert held[0].health.is_ready()
     assert held[0].store.write_id("audio_frame") in server.store.schemas
+
+
+async def test_a_loop_that_stands_still_ends_the_process_with_1_and_the_place():
+    process = await started(SAMPLE_ENDS_BY="block", SAMPLE_STUCK_AFTER_S="1.5")
+    service = Running(process)
+    await service.line("a condition of readiness holds")
+    process.send_signal(signal.SIGTERM)
+    stacks = (await process.stderr.read()).decode()
+    assert await process.wait() == FAULT
+    assert "sample_service.py" in stacks

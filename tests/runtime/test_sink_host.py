@@ -8,6 +8,7 @@ from runtime.clock import ManualClock
 from runtime.config import RegistrySettings, Settings
 from runtime.errors import ConfigError, Unavailable
 from runtime.log import get_logger
+from runtime.membership import GroupLost
 from runtime.registry import Registry
 from runtime.service import Service
 from runtime.sink import DeadRecord, Membership, Plan, SinkOptions, SourcePartition
@@ -224,6 +225,41 @@ async def test_what_waits_for_a_slow_store_is_bounded_and_nothing_is_dropped():
         sink.may_write.set()
         await until(lambda: sink.mark == {ZERO: 200})
     assert sink.stored == values(200)
+
+
+async def test_only_what_is_read_and_not_stored_must_move_on_and_a_store_that_says_it_is_away_is_waited_for():
+    feed, sink = ListFeed(zero=log_of(100)), ListSink()
+    sink.may_write.clear()
+    async with running(feed, sink) as host:
+        await sink.writing.wait()
+        before = host.pending()
+        assert set(before) == {"polls", "writes"}
+        await until(lambda: host.pending()["polls"] != before["polls"])
+        assert host.pending()["writes"] == before["writes"]
+        sink.failures = 10**9
+        sink.may_write.set()
+        await until(lambda: len(sink.attempts) > 2)
+        assert set(host.pending()) == {"polls"}
+        sink.failures = 0
+        await until(lambda: sink.mark == {ZERO: 100})
+        await until(lambda: set(host.pending()) == {"polls"})
+
+
+async def test_a_lost_group_stores_what_was_read_and_then_ends_the_host_with_that_error():
+    class Lost(ListFeed):
+        async def poll(self):
+            if self.polls >= 3 and self.position.get(ZERO) == 12:
+                message = "the consumer has stopped fetching"
+                raise GroupLost(message)
+            return await super().poll()
+
+    feed, sink = Lost(zero=log_of(12)), ListSink()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(feed, sink):
+            await asyncio.sleep(5)
+    assert caught.group_contains(GroupLost, match="stopped fetching")
+    assert sink.stored == values(12)
+    assert sink.held == set()
 
 
 async def test_what_waits_is_bounded_in_bytes_too():

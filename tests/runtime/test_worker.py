@@ -11,14 +11,16 @@ from audio.frames import FrameEncoder
 from runtime import partition, worker
 from runtime.checkpoint import ChangelogReader, Checkpoint
 from runtime.clock import SystemClock
-from runtime.config import KafkaSettings, RegistrySettings
+from runtime.config import KafkaSettings, RegistrySettings, ServiceSettings
 from runtime.errors import Fenced, Unavailable
 from runtime.kafka import TopicPartition
 from runtime.log import get_logger
 from runtime.registry import Registry
+from runtime.restart_limit import TooManyRestarts
 from runtime.service import Service
 from runtime.testing import Driver, LogRecord
 from runtime.tuning import ProcessorSettings, TaskHostSettings
+from runtime.watchdog import Stuck
 from schemas.codec import SchemaStore
 from tests.runtime.committed_log import CommittedLog
 from tests.runtime.counting import POISON, CountingProcessor
@@ -128,8 +130,11 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def running(monkeypatch, partitions: int = 2, registry: Registry | None = None, processor=None) -> AsyncIterator:
-    cluster = Cluster(partitions)
+async def running(
+    monkeypatch, registry: Registry | None = None, processor=None, stuck_after_s: float = 120, **tuning: float
+) -> AsyncIterator:
+    """A worker of two partitions; leaving the block stops it and waits for its end."""
+    cluster = Cluster(2)
 
     async def start_consumer(*_args, listener, **_options) -> Consumer:
         await listener.on_partitions_revoked(set())
@@ -149,8 +154,12 @@ async def running(monkeypatch, partitions: int = 2, registry: Registry | None = 
     monkeypatch.setattr(worker, "check_topics", check_topics)
     monkeypatch.setattr(partition.Checkpoint, "open", open_checkpoint)
     monkeypatch.setattr(ChangelogReader, "read", read)
-    host = TaskHostSettings(commit_interval_ms=10)
-    settings = ProcessorSettings(kafka=KafkaSettings(), registry=RegistrySettings(), task_host=host)
+    settings = ProcessorSettings(
+        kafka=KafkaSettings(),
+        registry=RegistrySettings(),
+        task_host=TaskHostSettings(**{"commit_interval_ms": 10, **tuning}),
+        service=ServiceSettings(stuck_after_s=stuck_after_s),
+    )
     clock = SystemClock()
     service = Service("silence", settings, clock, get_logger("silence"), registry or Registry(settings.registry, clock))
     cluster.service = service
@@ -299,3 +308,48 @@ async def test_a_stop_while_a_partition_is_restored_ends_the_worker(monkeypatch)
         restored = "partitions being restored: [0, 1]"
         await cluster.until(lambda: cluster.service.health.failing().get("tasks") == restored)
     assert cluster.consumer.stopped
+
+
+async def test_commits_that_stand_still_while_kafka_answers_end_the_worker_after_a_drain(monkeypatch) -> None:
+    async def answers(*_args) -> bool:
+        return True
+
+    monkeypatch.setattr(worker, "kafka_answers", answers)
+    monkeypatch.setattr(worker, "_RELEASE_S", 0.05)
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - it ends the worker while it is watched
+        async with running(monkeypatch, commit_deadline_s=0.2, stuck_after_s=0.4) as cluster:
+            cluster.committed[0].hang.clear()
+            cluster.consumer.append(0, 10)
+            cluster.consumer.append(1, 10)
+            await asyncio.sleep(DEADLINE_S)
+    assert caught.group_contains(Stuck, match=r"no progress for 0.4 s: commits of calls.audio/0; Kafka answers")
+    assert cluster.committed[0].entry is None
+    assert cluster.committed[1].entry.position == 10
+    assert cluster.consumer.stopped
+
+
+async def test_a_partition_that_fails_again_and_again_ends_the_worker(monkeypatch) -> None:
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - as above
+        async with running(monkeypatch, max_restarts=3) as cluster:
+            for _ in range(3):
+                cluster.committed[0].fail = Unavailable("no answer")
+                cluster.consumer.append(0, 10)
+                await cluster.until(lambda: cluster.committed[0].fail is None)
+            await asyncio.sleep(DEADLINE_S)
+    assert caught.group_contains(TooManyRestarts, match=r"calls.audio/0 was restarted 3 times .* no answer")
+
+
+async def test_polls_that_kafka_does_not_answer_are_tried_again(monkeypatch) -> None:
+    async with running(monkeypatch) as cluster:
+        getmany, fails = cluster.consumer.getmany, iter([True] * 2)
+
+        async def failing(**options):
+            if next(fails, False):
+                raise OSError
+            return await getmany(**options)
+
+        cluster.consumer.getmany = failing
+        cluster.consumer.append(0, 10)
+        await cluster.until(lambda: "kafka" in cluster.service.health.failing())
+        await cluster.settled()
+        await cluster.until(cluster.service.health.is_ready)
