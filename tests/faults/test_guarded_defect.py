@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 DEADLINE_S = 60
 TIMING = Timing(session_ms=1_500)
 ENGINE, PLAIN = "tests.faults.chaos_worker", "tests.faults.plain_worker"
+UNFENCED = "tests.faults.unfenced_worker"
 
 
 @pytest.fixture
@@ -80,4 +81,11 @@ async def test_a_zombie_repeats_its_work_on_plain_transactions_and_not_on_ours(
         plain = group.create_task(zombie(kafka, log, PLAIN, step, tmp_path))
         ours = group.create_task(zombie(kafka, log, ENGINE, step, tmp_path))
     assert plain.result().repeated > 0
+    assert not plain.result().lost
     assert ours.result() == Verdict(lost=0, repeated=0, disordered=0, wrong_states=0)
+
+
+async def test_a_zombie_repeats_its_work_on_the_engine_without_its_fence(
+    kafka: str, log: InputLog, tmp_path: Path
+) -> None:
+    assert (await zombie(kafka, log, UNFENCED, "commit", tmp_path)).repeated > 0
