@@ -177,6 +177,8 @@ class _Run:
 
         self._tell.begin(f"replaying {topic}", sum(span.end - span.warm for span in found))
         await self._reader.read({TopicPartition(topic, span.partition): (span.warm, span.end) for span in found}, take)
+        if opened.without_beginning:
+            self._tell.say(f"{topic}: {opened.without_beginning} calls began before the log does and are partial")
 
     async def _compare(self, stages: Sequence[Stage], found: Mapping[str, Sequence[Span]]) -> None:
         equal = True
@@ -195,22 +197,31 @@ class _Run:
 
 @dataclass(slots=True)
 class _Opened:
-    """The sessions whose first record stands inside the stretch, and at no place before."""
+    """The sessions by where their records stand: `inside` the stretch or `before`; `begun` there, or anywhere."""
 
     inside: set[bytes] = field(default_factory=set)
     before: set[bytes] = field(default_factory=set)
+    begun_inside: set[bytes] = field(default_factory=set)
+    begun: set[bytes] = field(default_factory=set)
 
     def note(self, sessions: Sighting, *, inside: bool) -> None:
         """Take consecutive records' sessions in."""
+        self.begun |= sessions.begun
         if inside:
-            self.inside |= sessions.begun
+            self.inside |= sessions.seen
+            self.begun_inside |= sessions.begun
         else:
             self.before |= sessions.seen
 
     @property
     def of_the_stretch(self) -> frozenset[str]:
-        """As outputs name them."""
-        return frozenset(_text(session) for session in self.inside - self.before)
+        """Those whose first record stands inside and of which there is none before, as outputs name them."""
+        return frozenset(_text(session) for session in self.begun_inside - self.before)
+
+    @property
+    def without_beginning(self) -> int:
+        """How many have records inside, but no first one anywhere."""
+        return len(self.inside - self.begun)
 
 
 def _text(session: bytes) -> str:
@@ -251,6 +262,4 @@ def _parts(records: Sequence[ConsumerRecord], first: int) -> list[Sequence[Consu
 def _summary(topic: str, found: Sequence[Span]) -> str:
     inside = sum(span.end - span.first for span in found)
     before = sum(span.first - span.warm for span in found)
-    unknown = sum(span.without_beginning for span in found)
-    partial = f"; {unknown} calls began before the log does and are partial" if unknown else ""
-    return f"{topic}: {inside} records in {len(found)} partitions, {before} before them to learn from{partial}"
+    return f"{topic}: {inside} records in {len(found)} partitions, {before} before them to learn from"

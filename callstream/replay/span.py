@@ -11,8 +11,7 @@ _PLACE = re.compile(r"(\d+):(\d+)")
 class Span:
     """Offsets of one input partition: read from `warm`, outputs count from `first`, nothing is read from `end` on.
 
-    `first_ms` is the timestamp of the record at `first`. `without_beginning` sessions are known there of which the log
-    no longer holds the first record.
+    `first_ms` is the timestamp of the record at `first`.
     """
 
     topic: str
@@ -21,7 +20,6 @@ class Span:
     first: int
     end: int
     first_ms: int
-    without_beginning: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,6 @@ async def _warmed(
         replace(
             span,
             warm=max(begins[span.partition], min(lows[span.partition], margins[TopicPartition(topic, span.partition)])),
-            without_beginning=looks[span.partition].missing,
         )
         for span in found
     ]
