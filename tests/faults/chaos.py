@@ -220,7 +220,7 @@ class Run:
             "rolling": self._rolling,
             "two-in-a-row": self._two_in_a_row,
             "crowd": self._crowd,
-            "broker": self._kill_broker,
+            "broker-in-commit": self._kill_broker_in_commit,
             "outage": self._outage,
             "broker-hangs": self._freeze_broker,
             "twin": self._twin,
@@ -395,9 +395,15 @@ class Run:
             for member in self._chance.sample(up, 3):
                 leaving.create_task(self.fleet.leave(member))
 
-    async def _kill_broker(self, _: Action) -> None:
-        await self._moment()
-        await self._stage.kill_broker(self._chance.uniform(0, 2))
+    async def _kill_broker_in_commit(self, action: Action) -> None:
+        """The broker dies while a commit is under way, so that its outcome is open."""
+        member = await self._obeyed("freeze", action.step)
+        member.frozen = True
+        pause_s = self._chance.uniform(0, 2)
+        async with asyncio.TaskGroup() as together:
+            together.create_task(self._stage.kill_broker(pause_s))
+            await asyncio.sleep(self._chance.uniform(0.1, pause_s + 2))
+            self.fleet.thaw(member)
         self._outages += 1
 
     async def _outage(self, _: Action) -> None:

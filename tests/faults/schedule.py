@@ -8,6 +8,7 @@ from tests.faults.orders import OPENING, STEPS
 INSIDE = {
     "stall": ("await", "offsets", "commit"),
     "zombie-in-commit": STEPS[1:],
+    "broker-in-commit": ("await", "offsets", "commit", "sent"),
     "zombie-while-opening": OPENING,
     "kill-while-opening": OPENING,
 }
@@ -43,13 +44,13 @@ class Schedule:
 
     @property
     def kills_the_broker(self) -> bool:
-        return any(action.kind in {"broker", "outage"} for action in self.actions)
+        return any(action.kind in {"broker-in-commit", "outage"} for action in self.actions)
 
 
 STALLING = Timing(transaction_ms=2_000, session_ms=8_000)
 PROFILES: dict[str, tuple[tuple[str, ...], bool, Timing]] = {
     "zombies": (("zombie", "zombie-in-commit", "zombie-while-opening"), False, Timing()),
-    "broker": (("broker", "broker-hangs"), True, Timing()),
+    "broker": (("broker-in-commit", "broker-hangs"), True, Timing()),
     "stalls": (("stall", "stall"), True, STALLING),
     "moves": (("join", "two-in-a-row", "kill-while-opening", "leave"), False, Timing()),
     "rolling": (("rolling", "two-in-a-row", "twin"), True, Timing()),
