@@ -16,6 +16,7 @@ from enum import Enum, IntEnum
 
 HOST = "127.0.0.1"
 CHUNK_BYTES = 16 * 1024
+_LOOK_S = 0.05
 
 
 class Api(IntEnum):
@@ -213,22 +214,33 @@ class Proxy:
                 raise ValueError(message)
             if fault is not None and fault.act is Act.CUT_AFTER:
                 link.cut()
-            await asyncio.sleep((self.slowness - 1) * (loop.time() - sent_s))
+            await self._take_longer(loop.time() - sent_s)
             if fault is not None and fault.act is Act.DELAY:
                 await asyncio.sleep(fault.seconds)
             await self._open_way(link)
             await self._write(link.client_out, self._as_ours(request, frame))
+
+    async def _take_longer(self, took_s: float) -> None:
+        """Wait as many times as long as the broker took; looked at as it goes on, so that healing heals at once."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        while (left_s := began_s + (self.slowness - 1) * took_s - loop.time()) > 0:
+            await asyncio.sleep(min(left_s, _LOOK_S))
 
     async def _open_way(self, link: _Link) -> None:
         await link.flowing.wait()
         await self._flowing.wait()
 
     async def _write(self, out: asyncio.StreamWriter, frame: bytes) -> None:
+        loop = asyncio.get_running_loop()
         whole = len(frame).to_bytes(4, "big") + frame
+        due_s = loop.time()
         for start in range(0, len(whole), CHUNK_BYTES):
             chunk = whole[start : start + CHUNK_BYTES]
             if self.bytes_per_s is not None:
-                await asyncio.sleep(len(chunk) / self.bytes_per_s)
+                # what one wait took too long the next makes good
+                due_s += len(chunk) / self.bytes_per_s
+                await asyncio.sleep(max(0.0, due_s - loop.time()))
             out.write(chunk)
             await out.drain()
 

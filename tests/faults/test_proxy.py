@@ -18,12 +18,14 @@ class Broker:
         self.got: list[int] = []
         self.port = 0
         self.padding = b""
+        self.takes_s = 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 frame = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
                 self.got.append(struct.unpack_from(">hhi", frame)[2])
+                await asyncio.sleep(self.takes_s)
                 answer = frame[4:8] + HOST.encode() + self.port.to_bytes(4, "big") + frame + self.padding
                 writer.write(len(answer).to_bytes(4, "big") + answer)
                 await writer.drain()
@@ -169,3 +171,23 @@ async def test_a_client_whose_broker_is_gone_is_cut(proxy: Proxy, broker: Broker
         client.send(Api.FETCH, 1)
         with pytest.raises((OSError, asyncio.IncompleteReadError)):
             await client.answer()
+
+
+async def test_slowness_multiplies_what_the_broker_took_and_ends_when_it_is_healed(
+    broker: Broker, proxy: Proxy
+) -> None:
+    broker.takes_s = 0.05
+    proxy.slowness = 4
+    loop = asyncio.get_running_loop()
+    async with connected(proxy) as client:
+        started_s = loop.time()
+        await client.ask(Api.FETCH, 1)
+        assert loop.time() - started_s >= 0.19
+        proxy.slowness = 100_000
+        client.send(Api.FETCH, 2)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(broker.got) < 2:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        proxy.heal()
+        await client.answer()
