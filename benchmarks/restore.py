@@ -24,14 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rig import PARTITIONS, Calls, broker, result
+from benchmarks.rig import PARTITIONS, Calls, broker, create_application, result
 from callstream.demo.services import ServiceProcess, free_port
-from callstream.topics_command import apply_catalogue
 from runtime.clock import SystemClock
 from runtime.config import KafkaSettings
 from runtime.http import HttpClient
 from runtime.kafka import AIOKafkaConsumer, TopicPartition, start_consumer, start_producer, stop_quietly
-from schemas.topics import ACTIVITY, AUDIO
+from schemas.topics import ACTIVITY, AUDIO, SILENCE
 
 FRAME_MS = 200
 CALLS = 16
@@ -162,9 +161,12 @@ class Pair:
         process.start()
         return instance, process
 
+    async def create_topics(self) -> None:
+        """Create what the pair writes."""
+        await create_application(self._kafka, "silence", [SILENCE, ACTIVITY], PARTITIONS)
+
     async def run(self, kills: int) -> None:
         """Start both, then kill the older one `kills` times."""
-        await apply_catalogue(self._kafka, PARTITIONS, None, force=False)
         outputs = await Outputs.of(self._kafka)
         workers = [self._start("a"), self._start("b")]
         async with asyncio.TaskGroup() as group:
@@ -228,6 +230,8 @@ async def main(kills: int) -> None:
             folder = Path(name)
             default = [Pair(kafka, DEFAULT, number, folder, http) for number in range(_PAIRS)]
             short, static = Pair(kafka, SHORT, 0, folder, http), Pair(kafka, STATIC, 0, folder, http)
+            for pair in (*default, short, static):
+                await pair.create_topics()
             async with asyncio.TaskGroup() as group:
                 feeding = group.create_task(feed(kafka))
                 async with asyncio.TaskGroup() as at_once:

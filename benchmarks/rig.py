@@ -1,7 +1,7 @@
 """What benchmarks share: a broker with the catalogue's topics, and a topic full of frames."""
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from audio.frames import FrameEncoder
 from callstream.embedded_kafka import EmbeddedKafka
 from callstream.topics_command import apply_catalogue
 from runtime.config import KafkaSettings
-from runtime.kafka import Partitioner, start_producer
+from runtime.kafka import NewTopic, Partitioner, admin_client, start_producer
 from schemas.codec import SchemaStore
 from schemas.records import AudioFrame, SessionInfo
 from schemas.symbols import Channels, Codec, FrameKind, Source
+from schemas.topics import Topic, changelog, dead_letters
 
 PARTITIONS = 4
 RATE_HZ = 8000
@@ -29,6 +30,21 @@ async def broker() -> AsyncIterator[KafkaSettings]:
             settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
             await apply_catalogue(settings, PARTITIONS, None, force=False)
             yield settings
+
+
+async def create_application(kafka: KafkaSettings, group: str, outputs: Iterable[Topic], partitions: int) -> None:
+    """Create, under the prefix, only what one processor writes: a whole catalogue for each keeps a broker busy."""
+    topics = [
+        NewTopic(
+            kafka.topic_prefix + topic.name,
+            partitions,
+            1,
+            topic_configs={**topic.broker_config(), "retention.ms": "-1"},
+        )
+        for topic in (*outputs, changelog(group), dead_letters(group))
+    ]
+    async with admin_client(kafka, "bench") as admin:
+        await admin.create_topics(topics)
 
 
 class Calls:
