@@ -214,6 +214,8 @@ async def _subjects(settings: KafkaSettings, topic: str, proxy: Proxy, folder: P
             await subject.process.stop(STOP_S)
             if subject.process.exit_code() != 0:
                 raise AssertionError(last_lines(subject.log))
+            if subject.rebalances():
+                print(*last_lines(subject.log, 40).splitlines(), sep="\n")  # noqa: T201 - to see what cost the place
     finally:
         for process in started:
             process.kill()

@@ -16,6 +16,8 @@ from enum import Enum, IntEnum
 
 HOST = "127.0.0.1"
 CHUNK_BYTES = 16 * 1024
+LONGEST_ANSWER_S = 0.25
+"""As long as a broker on loopback takes, a fetch that waits for records included; more is this machine's doing."""
 _LOOK_S = 0.05
 
 
@@ -119,8 +121,8 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Proxy:
     """Use `async with proxy_to(bootstrap) as proxy:`; clients connect to `proxy.bootstrap`.
 
-    `slowness` makes each answer take that many times as long as the broker took, `bytes_per_s` limits each connection
-    in each direction (None: no limit); both may be changed at any time.
+    `slowness` makes each answer take that many times as long as the broker took (LONGEST_ANSWER_S at most).
+    `bytes_per_s` limits each connection in each direction; None: no limit. Both may be changed at any time.
     """
 
     broker_port: int
@@ -223,7 +225,7 @@ class Proxy:
     async def _take_longer(self, took_s: float) -> None:
         """Wait as many times as long as the broker took; looked at as it goes on, so that healing heals at once."""
         loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        began_s, took_s = loop.time(), min(took_s, LONGEST_ANSWER_S)
         while (left_s := began_s + (self.slowness - 1) * took_s - loop.time()) > 0:
             await asyncio.sleep(min(left_s, _LOOK_S))
 
