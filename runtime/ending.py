@@ -15,25 +15,31 @@ _CUT_S = 0.5
 async def stop_quietly(client: Any, budget_s: float = 5.0) -> None:
     """Stop a consumer or producer within a budget; one that cannot stop is cut off, its asyncio tasks ended.
 
-    None, for a client that was never started, is nothing to stop.
+    Cut off at once, too, when whoever stops it is cancelled: nobody else knows the client, and left alone it would stay
+    connected for ever. None, for a client that was never started, is nothing to stop.
     """
     if client is None:
         return
-    if not await _ended(client.stop(), budget_s):
-        for step in _cuts(client):
-            await _ended(step, _CUT_S)
-    _hear(_promises(client))
+    ended = False
+    try:
+        ended = await _ended(client.stop(), budget_s)
+    finally:
+        if not ended:
+            for step in _cuts(client):
+                await _ended(step, _CUT_S)
+        _hear(_promises(client))
 
 
 async def _ended(step: Coroutine[Any, Any, Any], budget_s: float) -> bool:
-    """Await one step; False when it failed or took too long. Only our own cancellation comes out."""
+    """Await one step; False when it failed or took too long. Only our own cancellation comes out, none before."""
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task is not None else 0
     try:
         async with asyncio.timeout(budget_s):
             await step
     except asyncio.CancelledError:
         # a client that awaits a task it cancelled itself lets that out as if we had been cancelled
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if task is not None and task.cancelling() > cancelled_before:
             raise
         return False
     except Exception:  # noqa: BLE001 - whatever it is, the client must end

@@ -95,3 +95,32 @@ async def test_our_own_cancellation_is_not_taken_for_the_client_s() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await stopping
     assert stopping.cancelled()
+
+
+async def test_a_client_whose_stopping_is_cancelled_is_cut_off_first() -> None:
+    async with asyncio.TaskGroup() as group:
+        producer = Producer(group, hang)
+        stopping = group.create_task(stop_quietly(producer, 60))
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert stopping.cancelled()
+        assert producer.sending.done()
+        assert producer.client.closed
+
+
+async def test_a_client_that_lets_its_own_cancellation_out_is_cut_off_by_a_task_that_was_cancelled_before() -> None:
+    async def start_and_stop(producer: Producer) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await stop_quietly(producer, 60)
+
+    async with asyncio.TaskGroup() as group:
+        producer = Producer(group, cancelled_inside)
+        starting = group.create_task(start_and_stop(producer))
+        await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert producer.sending.done()
+        assert producer.client.closed
