@@ -26,7 +26,6 @@ AT_START = ({"api": Api.FETCH, "client": "-take-over", "part": b".turns"},)
 THEN = (
     {"api": Api.PRODUCE, "part": b".turns"},
     {"api": Api.OFFSET_COMMIT},
-    {"api": Api.OFFSET_COMMIT, "nth": 2},
     {"api": Api.PRODUCE, "part": b"calls.bot"},
 )
 CASES = {
