@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runtime.config import KafkaSettings
@@ -42,16 +43,42 @@ def judge(expected: Mapping[str, Rows], found: Mapping[str, Rows], wrong_states:
     return Verdict(lost, repeated, disordered, wrong_states)
 
 
-async def compare(kafka: KafkaSettings, log: InputLog, *, states: bool = True) -> Verdict:
-    """Read all committed outputs and the newest state of each partition."""
+def surplus(
+    expected: Mapping[str, Rows], found: Mapping[str, Rows], offsets: Mapping[str, list[list[int]]]
+) -> list[str]:
+    """Where on the output topics the records stand that are there too often: each with all its offsets."""
+    lines = []
+    for topic, rows in found.items():
+        for partition, got in enumerate(rows):
+            wanted = expected[topic][partition] if topic in expected else []
+            at: dict[Any, list[int]] = {}
+            for row, offset in zip(got, offsets[topic][partition], strict=True):
+                at.setdefault(row, []).append(offset)
+            lines += [
+                f"{topic}/{partition} {at[row]} {row[1]} {row[2]!r:.120}" for row in Counter(got) - Counter(wanted)
+            ]
+    return lines
+
+
+async def compare(kafka: KafkaSettings, log: InputLog, *, states: bool = True, notes: Path | None = None) -> Verdict:
+    """Read all committed outputs and the newest state of each partition; write what is too much to `notes`."""
     partitions = len(log.ends)
+    topics = (*OUTPUTS[log.kind], dead_letters("silence").name)
+    read = {topic: await read_committed(kafka, kafka.topic_prefix + topic, partitions) for topic in topics}
     found = {
         topic: [
             [(record.key, record.timestamp, record.value, tuple(record.headers)) for record in records]
-            for records in await read_committed(kafka, kafka.topic_prefix + topic, partitions)
+            for records in by_partition
         ]
-        for topic in (*OUTPUTS[log.kind], dead_letters("silence").name)
+        for topic, by_partition in read.items()
     }
+    offsets = {
+        topic: [[record.offset for record in records] for records in by_partition]
+        for topic, by_partition in read.items()
+    }
+    if notes is not None and (lines := surplus(log.expected, found, offsets)):
+        with notes.open("a") as file:
+            file.writelines(f"{line}\n" for line in ["read:", *lines])
     wrong = 0
     if states:
         newest = await read_committed(kafka, kafka.topic_prefix + changelog("silence").name, partitions)
