@@ -4,7 +4,10 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from runtime import metrics
 
-COMPONENTS = "service|http|websocket|oauth|registry|task|forwarder|ingest|sink|silence|recording|audit|loss|transcription|cognigy|monitor"
+COMPONENTS = (
+    "service|http|websocket|oauth|registry|task|forwarder|ingest|sink|silence|recording|audit|loss"
+    "|transcription|cognigy|monitor"
+)
 UNITS = "seconds|bytes|ratio|info|records|jobs|open|owned|paused|samples|dbfs|timestamp"
 LABELS = {
     "component",
