@@ -133,6 +133,22 @@ class Checkpoint:
                 before("commit")
                 await self._producer.commit_transaction()
 
+    async def end_unended(self, topics: Sequence[str]) -> None:
+        """Abort what an earlier transaction of this id left without an end in our partition of these (full) names.
+
+        The marker of one more aborted transaction ends it: else the next commit would show it to readers as its own.
+        """
+        with translated():
+            async with asyncio.timeout(_START_DEADLINE_S):
+                await self._producer.begin_transaction()
+                futures = []
+                for topic in topics:
+                    batch = self._producer.create_batch()
+                    batch.append(key=b"never seen", value=b"", timestamp=None, headers=[])
+                    futures.append(await self._send(batch, topic))
+                await asyncio.gather(*futures)
+                await self._producer.abort_transaction()
+
     async def forget(self, deadline_s: float) -> None:
         """Declare the partition's state gone; who restores it next begins anew. Raises as `commit` does."""
         with translated():

@@ -5,7 +5,7 @@ It owns the partition's task, its transactional producer and the last committed 
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,6 +28,10 @@ from schemas.topics import dead_letters
 S = TypeVar("S")
 
 
+async def _nothing_unended(_: int) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings(Generic[S]):
     """What every partition of a worker shares."""
@@ -40,6 +44,8 @@ class Surroundings(Generic[S]):
     clock: Clock
     input_log: InputLog
     before_step: Step
+    unended: Callable[[int], Awaitable[list[str]]] = _nothing_unended
+    """Topics that hold records of an earlier transaction of a partition's id without its end (`runtime.unended`)."""
 
 
 class PartitionHost(Generic[S]):
@@ -103,6 +109,8 @@ class PartitionHost(Generic[S]):
         self._checkpoint = await Checkpoint.open(
             shared.kafka, shared.application, self.tp, shared.tuning.transaction_timeout_ms
         )
+        if unended := await shared.unended(self.tp.partition):
+            await self._checkpoint.end_unended(unended)
         await self._restore(reader)
         self._committed_at_s = shared.clock.monotonic_s()
         self.restore_s = self._committed_at_s - started_s

@@ -33,7 +33,9 @@ from runtime.service import Service
 from runtime.task_health import TaskHealth
 from runtime.topics_check import check_topics
 from runtime.tuning import ProcessorSettings, TaskHostSettings
+from runtime.unended import Unended
 from runtime.watchdog import Watchdog, kafka_answers
+from schemas.topics import changelog, dead_letters
 
 S = TypeVar("S")
 P = TypeVar("P", bound=ProcessorSettings)
@@ -73,6 +75,13 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         self._processor = processor
         self._outputs = outputs
         self._application = Application(processor.group, settings.kafka.topic_prefix)
+        written = [*outputs, dead_letters(processor.group).name, changelog(processor.group).name]
+        self._unended = Unended(
+            settings.kafka,
+            f"{self._application.application_id}-unended",
+            [self._application.topic(name) for name in written],
+            service.log,
+        )
         self._surroundings = Surroundings(
             processor=processor,
             application=self._application,
@@ -82,6 +91,7 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             clock=service.clock,
             input_log=GroupLog(lambda: self.consumer),
             before_step=before_step,
+            unended=self._unended,
         )
         self._hosts: dict[TopicPartition, PartitionHost[S]] = {}
         self._lock = asyncio.Lock()
@@ -318,3 +328,4 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             if self._consumer is not None:
                 await stop_quietly(self._consumer, _LEAVE_S)
             await self._reader.close()
+            await self._unended.close()

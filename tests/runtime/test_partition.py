@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from runtime import metrics, partition
-from runtime.checkpoint import Application
+from runtime.checkpoint import Application, Restored
 from runtime.clock import ManualClock
 from runtime.config import KafkaSettings
 from runtime.errors import ConfigError, Fenced, StateCorrupted, Unavailable
@@ -28,7 +28,7 @@ def log(monkeypatch) -> CommittedLog:
     return log
 
 
-def host_of(log: CommittedLog, processor=None) -> PartitionHost:
+def host_of(log: CommittedLog, processor=None, **more) -> PartitionHost:
     surroundings = Surroundings(
         processor=processor or CountingProcessor(),
         application=Application("silence"),
@@ -38,6 +38,7 @@ def host_of(log: CommittedLog, processor=None) -> PartitionHost:
         clock=ManualClock(),
         input_log=log,
         before_step=lambda _: None,
+        **more,
     )
     return PartitionHost(surroundings, TP)
 
@@ -234,3 +235,22 @@ async def test_gauges_of_a_partition_end_with_its_release(log: CommittedLog) -> 
     assert "0" in partitions()
     await host.release(5)
     assert "0" not in partitions()
+
+
+async def test_what_an_earlier_transaction_left_unended_is_ended_before_the_state_is_read(log: CommittedLog) -> None:
+    happened = []
+
+    async def unended(number: int) -> list[str]:
+        happened.append(("looked", number))
+        return ["calls.activity"]
+
+    async def end_unended(topics: list[str]) -> None:
+        happened.append(("ended", topics))
+
+    async def read(*_args) -> Restored:
+        happened.append(("read",))
+        return Restored(None, -1)
+
+    log.end_unended, log.read = end_unended, read
+    await host_of(log, unended=unended).open(log)
+    assert happened == [("looked", 0), ("ended", ["calls.activity"]), ("read",)]

@@ -20,6 +20,7 @@ from runtime.restart_limit import TooManyRestarts
 from runtime.service import Service
 from runtime.testing import Driver, LogRecord
 from runtime.tuning import ProcessorSettings, TaskHostSettings
+from runtime.unended import Unended
 from runtime.watchdog import Stuck
 from schemas.codec import SchemaStore
 from tests.runtime.committed_log import CommittedLog
@@ -153,7 +154,12 @@ async def running(
     monkeypatch.setattr(worker, "start_consumer", start_consumer)
     monkeypatch.setattr(worker, "check_topics", check_topics)
     monkeypatch.setattr(partition.Checkpoint, "open", open_checkpoint)
+
+    async def nothing_unended(_self, _number) -> list[str]:
+        return []
+
     monkeypatch.setattr(ChangelogReader, "read", read)
+    monkeypatch.setattr(Unended, "__call__", nothing_unended)
     settings = ProcessorSettings(
         kafka=KafkaSettings(),
         registry=RegistrySettings(),
