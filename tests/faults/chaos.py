@@ -24,7 +24,7 @@ from schemas.topics import changelog, dead_letters
 from tests.faults import orders
 from tests.faults.call_log import FRAMES, InputLog, create_outputs, rows, undisturbed, write
 from tests.faults.call_log import Row as Record
-from tests.faults.fleet import PACE_US, Fleet, Member
+from tests.faults.fleet import Fleet, Member
 from tests.faults.processors_under_test import OUTPUTS, processor
 from tests.faults.progress import Progress
 from tests.faults.schedule import Action, Schedule, draw
@@ -37,6 +37,8 @@ SETTLE_S = 90
 """Whoever has not recovered by then never will."""
 END_S = 180
 OBEY_S = 20
+ACTION_S = 6
+"""For how long a worker with one partition finds input while one thing is done to it."""
 LOOK_S = 0.02
 CROWD = 6
 FEW = 4
@@ -232,7 +234,7 @@ class Run:
             "kill-in-commit": self._kill_in_commit,
         }
         for number, action in enumerate(self._schedule.actions):
-            self._pace(1 - number / len(self._schedule.actions))
+            self._pace(len(self._schedule.actions) - number)
             try:
                 await actions[action.kind](action)
                 await self._settle()
@@ -240,10 +242,9 @@ class Run:
                 error.add_note(f"while {action} of {self._schedule} in {self.fleet.folder}")
                 raise
 
-    def _pace(self, left_to_do: float) -> None:
-        """Slow the workers down as far as the input is ahead of the schedule: nobody dies in a commit without any."""
-        left_to_read = self.progress.least_left
-        self.fleet.set_pace(PACE_US * (left_to_do / max(left_to_read, 0.01)) ** 3)
+    def _pace(self, actions_left: int) -> None:
+        """Slow the workers down so that the input lasts: nobody dies in a commit without any."""
+        self.fleet.set_pace(1e6 * ACTION_S * actions_left / max(1, self.progress.least_left))
 
     async def _finish(self) -> None:
         self.fleet.set_pace(0)

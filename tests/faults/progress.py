@@ -41,9 +41,9 @@ class Progress:
         self._since_s = [asyncio.get_running_loop().time()] * len(self._ends)
 
     @property
-    def least_left(self) -> float:
-        """The part of the input that is left in the partition that is furthest ahead."""
-        return min(1 - position / end for position, end in zip(self.positions, self._ends, strict=True))
+    def least_left(self) -> int:
+        """How many records are left in the partition that is furthest ahead."""
+        return min(end - position for position, end in zip(self.positions, self._ends, strict=True))
 
     @property
     def finished(self) -> bool:

@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEEDS = range(1, 13)
 AT_ONCE = 3
+WITH_OUTAGES_AT_ONCE = 2
 
 
 async def test_every_schedule_ends_with_the_bytes_of_an_undisturbed_run(
@@ -24,7 +25,11 @@ async def test_every_schedule_ends_with_the_bytes_of_an_undisturbed_run(
     start_s = asyncio.get_running_loop().time()
     report(f"\n{HEADER}")
     async with stage(tmp_path) as on:
-        rows, failures = await run_all(on, [draw(seed) for seed in SEEDS], AT_ONCE, report)
+        schedules = [draw(seed) for seed in SEEDS]
+        # apart: a broker that comes back while transactions time out forgets to end them (test_lost_markers)
+        calm = await run_all(on, [one for one in schedules if not one.kills_the_broker], AT_ONCE, report)
+        wild = await run_all(on, [one for one in schedules if one.kills_the_broker], WITH_OUTAGES_AT_ONCE, report)
+    rows, failures = calm[0] + wild[0], calm[1] + wild[1]
     report(f"{result(rows, len(failures))} seconds={asyncio.get_running_loop().time() - start_s:.0f}")
     if failures:
         raise ExceptionGroup("schedules that did not end", failures)  # noqa: TRY003
