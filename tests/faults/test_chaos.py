@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.chaos import HEADER, Row, result, run_all, stage
+from tests.faults.chaos import run_all
+from tests.faults.outcome import HEADER, Outcome, result
 from tests.faults.schedule import Schedule, draw
+from tests.faults.stage import stage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -17,7 +19,7 @@ WITH_OUTAGES = [schedule for schedule in SCHEDULES if schedule.kills_the_broker]
 
 async def disturbed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], schedules: list[Schedule], at_once: int
-) -> list[Row]:
+) -> list[Outcome]:
     """Run schedules, print their table, and hold each to the bytes of the undisturbed run."""
 
     def report(line: str) -> None:
@@ -27,13 +29,13 @@ async def disturbed(
     start_s = asyncio.get_running_loop().time()
     report(f"\n{HEADER}")
     async with stage(tmp_path) as on:
-        rows, failures = await run_all(on, schedules, at_once, report)
-    report(f"{result(rows, len(failures))} seconds={asyncio.get_running_loop().time() - start_s:.0f}")
+        outcomes, failures = await run_all(on, schedules, at_once, report)
+    report(f"{result(outcomes, len(failures))} seconds={asyncio.get_running_loop().time() - start_s:.0f}")
     if failures:
         raise ExceptionGroup("schedules that did not end", failures)  # noqa: TRY003
-    assert [row.line() for row in rows if not row.good] == []
-    assert all(row.kills.total() >= 5 for row in rows)
-    return rows
+    assert [outcome.line() for outcome in outcomes if not outcome.good] == []
+    assert all(outcome.kills.total() >= 5 for outcome in outcomes)
+    return outcomes
 
 
 async def test_every_schedule_ends_with_the_bytes_of_an_undisturbed_run(
@@ -49,5 +51,5 @@ async def test_every_schedule_ends_with_the_bytes_of_an_undisturbed_run(
 async def test_schedules_that_kill_the_broker_end_with_the_same_bytes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = await disturbed(tmp_path, capsys, WITH_OUTAGES, at_once=2)
-    assert all(row.outages > 0 for row in rows)
+    outcomes = await disturbed(tmp_path, capsys, WITH_OUTAGES, at_once=2)
+    assert all(outcome.outages > 0 for outcome in outcomes)
