@@ -7,18 +7,18 @@ MAX_STRING_CHARACTERS = 4096
 """Longest text taken over from a message; the rest is cut."""
 
 
-class NoObject(Exception):
-    """A text message is no JSON object. The text names the defect and never quotes the message."""
+class MalformedMessage(Exception):
+    """A message contradicts the protocol. The text names the defect and never quotes the message."""
 
 
 def object_of(text: str) -> dict[str, Any]:
-    """Return a text message that is a JSON object. Raises `NoObject`, also for NaN and infinities."""
+    """Return a text message that is a JSON object. Raises `MalformedMessage`, also for NaN and infinities."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise NoObject("not JSON") from None  # noqa: EM101, TRY003 - a word
+        raise MalformedMessage("not JSON") from None  # noqa: EM101, TRY003 - a word
     if not isinstance(value, dict):
-        raise NoObject("not a JSON object")  # noqa: EM101, TRY003 - a word
+        raise MalformedMessage("not a JSON object")  # noqa: EM101, TRY003 - a word
     return value
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.text import MAX_STRING_CHARACTERS, NoObject, object_of, text_of, whole_number_of
+from ingest.text import MAX_STRING_CHARACTERS, MalformedMessage, object_of, text_of, whole_number_of
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from ingest.text import MAX_STRING_CHARACTERS, NoObject, object_of, text_of, who
     ],
 )
 def test_what_is_no_json_object_is_refused_without_a_quote(text, defect):
-    with pytest.raises(NoObject) as refused:
+    with pytest.raises(MalformedMessage) as refused:
         object_of(text)
     assert str(refused.value) == defect
 

@@ -3,13 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ingest.text import NoObject, object_of, text_of, whole_number_of
+from ingest.text import MalformedMessage, object_of, text_of, whole_number_of
 
 _CODE_LIMIT = 2**31
-
-
-class MalformedMessage(Exception):
-    """A message contradicts the protocol. The text names the defect and never quotes the message."""
 
 
 class Spoken(NamedTuple):
@@ -49,10 +45,7 @@ class Audio:
 
 def parse(text: str) -> Transcript | Intent | Failure | Audio | None:
     """Return a message, None where its type is not known. Raises `MalformedMessage`."""
-    try:
-        message = object_of(text)
-    except NoObject as defect:
-        raise MalformedMessage(str(defect)) from None
+    message = object_of(text)
     match message.get("type"):
         case "transcript":
             return _transcript(message)

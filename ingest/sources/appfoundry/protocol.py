@@ -13,7 +13,8 @@ from ingest.protocol import (
     SessionClosed,
     SessionOpened,
 )
-from ingest.sources.appfoundry.messages import Audio, Failure, Intent, MalformedMessage, Spoken, Transcript, parse
+from ingest.sources.appfoundry.messages import Audio, Failure, Intent, Spoken, Transcript, parse
+from ingest.text import MalformedMessage
 from schemas.records import CallEvent, SessionInfo
 from schemas.symbols import CallEventKind, Channel, ClosedBy, Reason, Source
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
-from ingest.text import NoObject, object_of, text_of, whole_number_of
+from ingest.text import MalformedMessage, object_of, text_of, whole_number_of
 from schemas.records import Participant
 from schemas.symbols import Channels, Codec, Direction, ParticipantRole
 
@@ -25,10 +25,6 @@ _EXACT = Context(prec=64)
 _MAX_COUNTER = 2**53
 _MAX_RATE_HZ = 48_000
 _BYTES_PER_SAMPLE = {Codec.PCMU: 1, Codec.L16_LE: 2, Codec.L16_BE: 2}
-
-
-class MalformedMessage(Exception):
-    """A text message contradicts the protocol. The text names the defect and never quotes the message."""
 
 
 def parse_duration(text: Any) -> Decimal:
@@ -114,10 +110,7 @@ class OpenParameters:
 
 def parse(text: str) -> ClientMessage:
     """Return a text message as its envelope and parameters. Raises `MalformedMessage`."""
-    try:
-        message = object_of(text)
-    except NoObject as defect:
-        raise MalformedMessage(str(defect)) from None
+    message = object_of(text)
     kind = message.get("type")
     parameters = message.get("parameters", {})
     _require(isinstance(kind, str) and bool(kind), "type is not a string")

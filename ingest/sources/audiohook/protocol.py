@@ -22,7 +22,6 @@ from ingest.protocol import (
 from ingest.sources.audiohook import facts
 from ingest.sources.audiohook.messages import (
     ClientMessage,
-    MalformedMessage,
     MediaOffer,
     build,
     choose,
@@ -42,7 +41,7 @@ from ingest.sources.audiohook.states import (
     after,
 )
 from ingest.sources.audiohook.timeline import Timeline
-from ingest.text import text_of
+from ingest.text import MalformedMessage, text_of
 from schemas.records import SessionInfo
 from schemas.symbols import ClosedBy, Codec, FrameKind, Reason
 

@@ -6,7 +6,8 @@ the difference is the drift: positive where samples are missing before us, negat
 
 from decimal import Decimal
 
-from ingest.sources.audiohook.messages import MalformedMessage, add_exact, to_samples
+from ingest.sources.audiohook.messages import add_exact, to_samples
+from ingest.text import MalformedMessage
 
 _MAX_POSITION_SAMPLES = 2**53
 

@@ -6,16 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ingest.text import NoObject, object_of, text_of, whole_number_of
+from ingest.text import MalformedMessage, object_of, text_of, whole_number_of
 
 NOT_AVAILABLE = "mediaNotAvailable"
 """Code of the error that says there is no media of an interaction, not yet or not any more."""
 _MAX_STATUS = 1000
 _FIRST_ERROR_STATUS = 400
-
-
-class MalformedMessage(Exception):
-    """A message contradicts the protocol. The text names the defect and never quotes the message."""
 
 
 class Packet(NamedTuple):
@@ -52,10 +48,7 @@ def subscription(interactions: Iterable[str], codecs: Sequence[str]) -> str:
 
 def parse(text: str, sequence_bits: int, timestamp_bits: int) -> Packet | Failure | None:
     """Return a message as a packet or an error, None where it is neither. Raises `MalformedMessage`."""
-    try:
-        message = object_of(text)
-    except NoObject as defect:
-        raise MalformedMessage(str(defect)) from None
+    message = object_of(text)
     if "payload" in message or "sequenceNumber" in message:
         return _packet(message, sequence_bits, timestamp_bits)
     return _failure(message)

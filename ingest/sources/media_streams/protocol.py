@@ -24,12 +24,12 @@ from ingest.protocol import (
 from ingest.sources.media_streams.messages import (
     NOT_AVAILABLE,
     Failure,
-    MalformedMessage,
     Packet,
     parse,
     subscription,
 )
 from ingest.sources.media_streams.placement import Gap, Placement, Scale
+from ingest.text import MalformedMessage
 from schemas.records import CallEvent, SessionInfo
 from schemas.symbols import CallEventKind, Channels, ClosedBy, Codec, FrameKind, Reason, Source
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.sources.appfoundry.messages import Audio, Failure, Intent, MalformedMessage, Spoken, Transcript, parse
+from ingest.sources.appfoundry.messages import Audio, Failure, Intent, Spoken, Transcript, parse
+from ingest.text import MalformedMessage
 
 NOTHING = Spoken(None, None, -1)
 ANYTHING = st.recursive(

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.sources.audiohook.messages import (
-    MalformedMessage,
     build,
     choose,
     format_duration,
@@ -16,6 +15,7 @@ from ingest.sources.audiohook.messages import (
     parse_open,
     to_samples,
 )
+from ingest.text import MalformedMessage
 from schemas.symbols import Channels, Codec, Direction
 from tests.ingest.sources.audiohook.words import OFFERS, PROBE, SESSION, STEREO, Client, offer, open_parameters
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.sources.audiohook.messages import MalformedMessage
 from ingest.sources.audiohook.timeline import Timeline
+from ingest.text import MalformedMessage
 
 _STEPS = st.lists(st.one_of(st.integers(0, 4000), st.decimals(0, 100, places=9)), max_size=60)
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.sources.media_streams.messages import Failure, MalformedMessage, Packet, parse, subscription
+from ingest.sources.media_streams.messages import Failure, Packet, parse, subscription
+from ingest.text import MalformedMessage
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
