@@ -6,7 +6,7 @@ topics, so that it is ready in seconds on little memory. It writes no file and s
 
 from pathlib import PurePath
 
-KAFKA_VERSION = "4.3.1"
+KAFKA_VERSION = "4.2.1"
 SLF4J_VERSION = "1.7.36"
 HOST = "127.0.0.1"
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from ingest.config import IngestSettings
-from ingest.dialling import Dialling, fill
+from ingest.dialling import Dialling
 from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.pausing import PauseRules
 from ingest.sequencer import Encoding
@@ -83,7 +83,7 @@ async def token_source(service: Service[IngestSettings]) -> AsyncIterator[TokenS
         yield None
         return
     async with HttpClient("oauth", timeout_s=_TOKEN_S, connections=1, clock=service.clock) as http:
-        url = fill(own.token_url, service.settings)
+        url = service.settings.place.fill(own.token_url)
         names = ("INGEST_OAUTH_CLIENT_ID", "INGEST_OAUTH_CLIENT_SECRET")
         yield TokenSource(http, url, own.client_id, own.client_secret, service.clock, settings=names)
 

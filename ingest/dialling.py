@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import quote
 
-from ingest.config import ConnectionSettings, IngestSettings
+from ingest.connecting import ConnectionSettings
 from ingest.protocol import DialledProtocol
 from ingest.session import Session, Surroundings
 from runtime.connection import Connection
@@ -58,12 +57,6 @@ def policy_of(own: ConnectionSettings) -> Policy:
         stable_s=own.stable_s,
         max_message_bytes=own.max_message_bytes,
     )
-
-
-def fill(template: str, settings: IngestSettings, **ids: str) -> str:
-    """Return a URL of a template: the domain and region of the settings, and ids as the parts of a path."""
-    escaped = {name: quote(value, safe="") for name, value in ids.items()}
-    return template.format(domain=settings.genesys_domain, region=settings.genesys_region, **escaped)
 
 
 class Line:

@@ -35,6 +35,9 @@ ACCEPTING: Mapping[str, Callable[[IngestSettings], Listening]] = MappingProxyTyp
 """Sources that call us."""
 
 DIALLED: Mapping[str, Callable[[IngestSettings], list[Dial]]] = MappingProxyType(
-    {media_streams.NAME: media_streams.dials, appfoundry.NAME: appfoundry.dials}
+    {
+        media_streams.NAME: lambda settings: media_streams.dials(settings.media_streams, settings.place),
+        appfoundry.NAME: lambda settings: appfoundry.dials(settings.appfoundry, settings.place),
+    }
 )
 """Sources we call: the connections that the settings want."""

@@ -77,7 +77,7 @@ def test_a_format_that_was_cut_short_is_done_again(folder: DataFolder):
 def test_the_folder_of_another_kafka_version_is_refused(folder: DataFolder):
     change_marker(folder, json.dumps({"kafka_version": "4.1.0", "cluster_id": formatted(folder)}))
 
-    assert "was written by Kafka 4.1.0, and this is Kafka 4.3.1" in refusal(folder)
+    assert "was written by Kafka 4.1.0, and this is Kafka 4.2.1" in refusal(folder)
 
 
 def test_topics_of_another_cluster_are_refused(folder: DataFolder):

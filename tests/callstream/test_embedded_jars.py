@@ -53,8 +53,8 @@ async def test_an_empty_cache_is_filled_and_the_operator_is_told(tmp_path: Path)
     jars = await ensure_jars(tmp_path / "cache", FakeResolver(), lines.append)
 
     assert {path.name: path.read_bytes() for path in jars.iterdir()} == CONTENTS
-    assert files_in(tmp_path / "cache") == {"kafka-4.3.1", "kafka-4.3.1.lock"}
-    assert lines[0].startswith("downloading Apache Kafka 4.3.1 (")
+    assert files_in(tmp_path / "cache") == {"kafka-4.2.1", "kafka-4.2.1.lock"}
+    assert lines[0].startswith("downloading Apache Kafka 4.2.1 (")
     assert "first start only" in lines[0]
 
 
@@ -76,7 +76,7 @@ async def test_a_damaged_cache_is_filled_again(tmp_path: Path, damage: Callable[
     await ensure_jars(tmp_path, FakeResolver(), silent)
 
     assert (jars / "b.jar").read_bytes() == CONTENTS["b.jar"]
-    assert files_in(tmp_path) == {"kafka-4.3.1", "kafka-4.3.1.lock"}
+    assert files_in(tmp_path) == {"kafka-4.2.1", "kafka-4.2.1.lock"}
 
 
 @pytest.mark.parametrize(
@@ -88,22 +88,22 @@ async def test_a_download_that_is_not_what_was_expected_is_thrown_away(tmp_path:
     with pytest.raises(KafkaStartError, match=r"\((b|c)\.jar missing or changed\)"):
         await ensure_jars(tmp_path, FakeResolver(contents), silent)
 
-    assert files_in(tmp_path) == {"kafka-4.3.1.lock"}
+    assert files_in(tmp_path) == {"kafka-4.2.1.lock"}
 
 
 async def test_a_failed_download_leaves_nothing_behind(tmp_path: Path):
     with pytest.raises(KafkaStartError, match="no network"):
         await ensure_jars(tmp_path, FakeResolver(error=KafkaStartError("no network")), silent)
 
-    assert files_in(tmp_path) == {"kafka-4.3.1.lock"}
+    assert files_in(tmp_path) == {"kafka-4.2.1.lock"}
 
 
 async def test_what_a_killed_download_left_is_removed(tmp_path: Path):
-    (tmp_path / "kafka-4.3.1.part-dead" / "jars").mkdir(parents=True)
+    (tmp_path / "kafka-4.2.1.part-dead" / "jars").mkdir(parents=True)
 
     await ensure_jars(tmp_path, FakeResolver(), silent)
 
-    assert files_in(tmp_path) == {"kafka-4.3.1", "kafka-4.3.1.lock"}
+    assert files_in(tmp_path) == {"kafka-4.2.1", "kafka-4.2.1.lock"}
 
 
 async def test_of_two_first_starts_one_downloads_and_the_other_waits(tmp_path: Path):
@@ -134,5 +134,5 @@ async def test_a_cache_folder_that_cannot_be_made_names_its_setting(tmp_path: Pa
 def test_the_list_of_jars_holds_kafka_and_its_logger():
     names = {jar.name for jar in expected_jars()}
 
-    assert {"kafka_2.13-4.3.1.jar", "kafka-clients-4.3.1.jar", "slf4j-simple-1.7.36.jar"} <= names
+    assert {"kafka_2.13-4.2.1.jar", "kafka-clients-4.2.1.jar", "slf4j-simple-1.7.36.jar"} <= names
     assert all(len(jar.sha256) == 64 and jar.size_bytes > 0 for jar in expected_jars())

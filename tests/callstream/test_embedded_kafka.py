@@ -34,7 +34,7 @@ def listener() -> Iterator[int]:
 
 
 def embedded(tmp_path: Path, java: str, **settings: object) -> EmbeddedKafka:
-    (tmp_path / "cache" / "kafka-4.3.1" / "jars").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache" / "kafka-4.2.1" / "jars").mkdir(parents=True, exist_ok=True)
     path = tmp_path / "java"
     path.unlink(missing_ok=True)
     path.write_text(java)

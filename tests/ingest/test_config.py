@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from ingest.config import IngestSettings, url_mistake
+from ingest.config import IngestSettings
+from ingest.connecting import url_mistake
 from runtime.config import load
 from runtime.errors import ConfigError
 from tests.ingest.sources.audiohook.test_auth import KEY, SECRET

@@ -6,10 +6,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from audio.frames import decode
-from ingest.config import AppFoundrySettings, IngestSettings, MediaStreamsSettings
-from ingest.dialling import Dial, Dialling, Line, fill, policy_of
+from ingest.config import IngestSettings
+from ingest.dialling import Dial, Dialling, Line, policy_of
 from ingest.protocol import CloseConnection, Effect, EventReceived, SendText, SessionClosed, SessionOpened
 from ingest.session import Surroundings
+from ingest.sources.appfoundry.config import AppFoundrySettings
+from ingest.sources.media_streams.config import MediaStreamsSettings
 from runtime.clock import ManualClock
 from runtime.errors import ConfigError, Unavailable
 from runtime.supervision import ConnectionLost, GivenUp, Policy
@@ -139,7 +141,7 @@ def test_the_settings_say_how_a_connection_is_kept():
 def test_a_url_gets_domain_and_region_and_its_ids_cannot_leave_their_place():
     settings = IngestSettings(genesys_domain="mypurecloud.de", genesys_region="eu-central-1")
     template = "wss://api.{domain}/{region}/apps/{app_id}/{websocket_id}"
-    assert fill(template, settings, app_id="a b", websocket_id="../x?y#z") == (
+    assert settings.place.fill(template, app_id="a b", websocket_id="../x?y#z") == (
         "wss://api.mypurecloud.de/eu-central-1/apps/a%20b/..%2Fx%3Fy%23z"
     )
 

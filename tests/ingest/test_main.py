@@ -8,7 +8,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from ingest.__main__ import start
-from ingest.config import AudioHookSettings, IngestSettings
+from ingest.config import IngestSettings
+from ingest.sources.audiohook.config import AudioHookSettings
 from runtime.config import KafkaSettings, ServiceSettings
 from runtime.service import DRAINED, FAULT, Service, run
 from tests.ingest.sources.audiohook.test_auth import headers

@@ -12,10 +12,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ingest import server as module
-from ingest.config import AudioHookSettings, IngestSettings
+from ingest.config import IngestSettings
 from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
+from ingest.sources.audiohook.config import AudioHookSettings
 from ingest.table import ACCEPTING
 from runtime.clock import SystemClock
 from runtime.errors import ConfigError

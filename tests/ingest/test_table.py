@@ -1,4 +1,7 @@
-from ingest.config import AppFoundrySettings, AudioHookSettings, IngestSettings, MediaStreamsSettings, OAuthSettings
+from ingest.config import IngestSettings, OAuthSettings
+from ingest.sources.appfoundry.config import AppFoundrySettings
+from ingest.sources.audiohook.config import AudioHookSettings
+from ingest.sources.media_streams.config import MediaStreamsSettings
 from ingest.table import ACCEPTING, DIALLED
 
 

@@ -12,7 +12,10 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 
 from audio.frames import Frames, decode
-from ingest.config import AppFoundrySettings, AudioHookSettings, IngestSettings, MediaStreamsSettings, OAuthSettings
+from ingest.config import IngestSettings, OAuthSettings
+from ingest.sources.appfoundry.config import AppFoundrySettings
+from ingest.sources.audiohook.config import AudioHookSettings
+from ingest.sources.media_streams.config import MediaStreamsSettings
 from runtime.config import KafkaSettings, ServiceSettings
 from runtime.kafka import TopicPartition, start_consumer
 from schemas import topics

@@ -14,7 +14,8 @@ import pytest
 from audio.frames import Frames, decode
 from audio.session import SessionTable, Verdict
 from ingest.__main__ import start
-from ingest.config import AudioHookSettings, IngestSettings
+from ingest.config import IngestSettings
+from ingest.sources.audiohook.config import AudioHookSettings
 from runtime.config import KafkaSettings, ServiceSettings
 from runtime.kafka import NewTopic, TopicPartition, start_admin, start_consumer
 from runtime.service import Service, run

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from ingest.config import AudioHookSettings
 from ingest.keys import parse_keys
 from ingest.protocol import Admitted, Refused
 from ingest.sources.audiohook import auth
+from ingest.sources.audiohook.config import AudioHookSettings
 from ingest.sources.audiohook.protocol import AudioHookProtocol, Limits
 from schemas.symbols import Codec
 

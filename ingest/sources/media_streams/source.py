@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from ingest.config import IngestSettings, MediaStreamsSettings
-from ingest.dialling import Dial, fill, policy_of
+from ingest.connecting import Place
+from ingest.dialling import Dial, policy_of
+from ingest.sources.media_streams.config import MediaStreamsSettings
 from ingest.sources.media_streams.placement import Scale
 from ingest.sources.media_streams.protocol import MediaStreamsProtocol, Wanted
 from schemas.symbols import Channels
@@ -23,16 +24,15 @@ class _Lives:
         return self._latest
 
 
-def dials(settings: IngestSettings) -> list[Dial]:
+def dials(own: MediaStreamsSettings, place: Place) -> list[Dial]:
     """Return a connection for each share of the interactions; none where none is set."""
-    own = settings.media_streams
     size = own.interactions_per_socket
     shares = [own.interactions[start : start + size] for start in range(0, len(own.interactions), size)]
     return [
         Dial(
             source_name=NAME,
             connection=f"{number} of {len(shares)}",
-            url=fill(own.url, settings),
+            url=place.fill(own.url),
             policy=policy_of(own),
             new_protocol=_Lives(share, _wanted(own)),
             rest_s=own.rest_s,

@@ -1,9 +1,10 @@
 import json
 
-from ingest.config import AppFoundrySettings, IngestSettings
-from ingest.dialling import policy_of
+from ingest.config import IngestSettings
+from ingest.dialling import Dial, policy_of
 from ingest.protocol import EventReceived, SessionOpened
-from ingest.sources.appfoundry.source import dials
+from ingest.sources.appfoundry import source
+from ingest.sources.appfoundry.config import AppFoundrySettings
 from runtime.config import load
 from schemas.symbols import Channel
 
@@ -12,6 +13,10 @@ def settings(**environ: str) -> IngestSettings:
     secrets = {"INGEST_OAUTH_CLIENT_ID": "id", "INGEST_OAUTH_CLIENT_SECRET": "secret"}
     own = {f"INGEST_APPFOUNDRY_{name}": value for name, value in environ.items()}
     return load(IngestSettings, "INGEST_", {**secrets, **own}, None)
+
+
+def dials(settings: IngestSettings) -> list[Dial]:
+    return source.dials(settings.appfoundry, settings.place)
 
 
 def test_without_sockets_the_source_is_off():

@@ -1,7 +1,7 @@
 import json
 
-from ingest.config import AudioHookSettings
 from ingest.protocol import Admitted, Refused
+from ingest.sources.audiohook.config import AudioHookSettings
 from ingest.sources.audiohook.source import AudioHookSource
 from tests.ingest.sources.audiohook.test_auth import CREATED, KEY, SECRET, TARGET, headers, signed
 from tests.ingest.sources.audiohook.words import CORRELATION, Client, offer

@@ -1,7 +1,8 @@
-from ingest.config import IngestSettings, MediaStreamsSettings
-from ingest.dialling import policy_of
+from ingest.config import IngestSettings
+from ingest.dialling import Dial, policy_of
 from ingest.protocol import SendText, SessionOpened
-from ingest.sources.media_streams.source import dials
+from ingest.sources.media_streams import source
+from ingest.sources.media_streams.config import MediaStreamsSettings
 from runtime.config import load
 from schemas.symbols import Channels, Codec
 from tests.ingest.sources.media_streams.words import not_available, packet
@@ -11,6 +12,10 @@ def settings(**environ: str) -> IngestSettings:
     secrets = {"INGEST_OAUTH_CLIENT_ID": "id", "INGEST_OAUTH_CLIENT_SECRET": "secret"}
     own = {f"INGEST_MEDIA_STREAMS_{name}": value for name, value in environ.items()}
     return load(IngestSettings, "INGEST_", {**secrets, **own}, None)
+
+
+def dials(settings: IngestSettings) -> list[Dial]:
+    return source.dials(settings.media_streams, settings.place)
 
 
 def test_without_interactions_the_source_is_off():
