@@ -226,6 +226,7 @@ async def _paused(subjects: list[Subject], proxy: Proxy, slow: Path, feed: Feed,
     loop = asyncio.get_running_loop()
     proxy.bytes_per_s = LINK_BYTES_PER_S
     for subject in subjects:
+        await _at_work(subject)
         await _caught_up(subject, feed)
     proxy.slowness, proxy.bytes_per_s = float(SLOWNESS), LINK_BYTES_PER_S / SLOWNESS
     slow.touch()  # noqa: ASYNC240
@@ -252,14 +253,26 @@ async def _paused(subjects: list[Subject], proxy: Proxy, slow: Path, feed: Feed,
     }
 
 
+async def _at_work(subject: Subject) -> None:
+    """Wait until a worker has kept its first records: what its start cost is no part of the wait."""
+    async with asyncio.timeout(SETTLE_S):
+        while not await subject.position():
+            _check_alive(subject)
+            await asyncio.sleep(LOOK_S)
+
+
 async def _caught_up(subject: Subject, feed: Feed, within_s: float = 0.0) -> float:
     """Return when less lies between feed and worker than comes in a second."""
     async with asyncio.timeout(max(SETTLE_S, within_s)):
         while feed.sent - await subject.position() >= FRAMES_PER_S:
-            if subject.process.exit_code() is not None:
-                raise AssertionError(last_lines(subject.log))
+            _check_alive(subject)
             await asyncio.sleep(LOOK_S)
     return asyncio.get_running_loop().time()
+
+
+def _check_alive(subject: Subject) -> None:
+    if subject.process.exit_code() is not None:
+        raise AssertionError(last_lines(subject.log))
 
 
 def result(found: dict[str, Measured]) -> str:

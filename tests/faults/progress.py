@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
+from typing import Any
 
+from runtime.clock import SystemClock
 from runtime.config import KafkaSettings
 from runtime.errors import CallstreamError
 from runtime.kafka import TopicPartition, start_consumer, stop_quietly, translated
@@ -20,7 +23,8 @@ class Progress:
     """Positions of committed changelog records as readers of committed records see them.
 
     A partition is orphaned while input remains, a worker is up, the broker is up, and nothing of it is committed; the
-    clock starts anew at each fault that takes workers away.
+    clock starts anew at each fault that takes workers away. When something was committed is what the broker wrote down:
+    this reader has its own trouble with outages.
     """
 
     def __init__(self, kafka: KafkaSettings, ends: list[int], excused: Callable[[], bool]) -> None:
@@ -30,15 +34,16 @@ class Progress:
         self._topic = kafka.topic_prefix + changelog("silence").name
         self._store = SchemaStore()
         self._next = [0] * len(ends)
-        now_s = asyncio.get_running_loop().time()
-        self._since_s = [now_s] * len(ends)
-        self._moved_s = [now_s] * len(ends)
+        self._clock = SystemClock()
+        self._committed_s = [self._clock.wall_s()] * len(ends)
+        self._moved_s = [asyncio.get_running_loop().time()] * len(ends)
+        self._anew_s: list[float] = []
         self.positions = [0] * len(ends)
         self.orphaned_s = 0.0
 
     def fault(self) -> None:
-        """Workers were taken away: what was orphaned until now is counted, and the clock starts anew."""
-        self._since_s = [asyncio.get_running_loop().time()] * len(self._ends)
+        """Workers were taken away: the clock starts anew."""
+        self._anew_s.append(self._clock.wall_s())
 
     @property
     def least_left(self) -> int:
@@ -68,16 +73,11 @@ class Progress:
         ]
 
     async def watch(self) -> None:
-        """Count how long partitions are orphaned, until cancelled."""
-        loop = asyncio.get_running_loop()
+        """Note when nothing can be committed, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            now_s = loop.time()
-            excused = self._excused()
-            for number, end in enumerate(self._ends):
-                if excused or self.positions[number] >= end:
-                    self._since_s[number] = now_s
-                self.orphaned_s = max(self.orphaned_s, now_s - self._since_s[number])
+            if self._excused():
+                self.fault()
 
     async def read(self) -> None:
         """Follow the changelog until cancelled."""
@@ -101,11 +101,20 @@ class Progress:
                 for tp, records in batches.items():
                     heard_s = loop.time()
                     for record in records:
-                        self._take(tp.partition, record.offset, record.value)
+                        self._take(tp.partition, record)
         finally:
             await stop_quietly(consumer, 1)
 
-    def _take(self, number: int, offset: int, value: bytes) -> None:
-        self._next[number] = offset + 1
-        self.positions[number] = self._store.decode(value, ChangelogEntry).position
-        self._since_s[number] = self._moved_s[number] = asyncio.get_running_loop().time()
+    def _take(self, number: int, record: Any) -> None:
+        self._next[number] = record.offset + 1
+        self.positions[number] = self._store.decode(record.value, ChangelogEntry).position
+        self._moved_s[number] = asyncio.get_running_loop().time()
+        before_s, committed_s = self._committed_s[number], record.timestamp / 1000
+        anew_s = [at_s for at_s in self._anew_s if before_s < at_s < committed_s]
+        self._committed_s[number] = committed_s
+        self.orphaned_s = max(self.orphaned_s, longest([before_s, *anew_s, committed_s]))
+
+
+def longest(times_s: list[float]) -> float:
+    """Return the longest time between neighbours."""
+    return max(later - earlier for earlier, later in pairwise(times_s))

@@ -44,12 +44,9 @@ async def test_every_schedule_ends_with_the_bytes_of_an_undisturbed_run(
     assert len(await disturbed(tmp_path, capsys, CALM, at_once=3)) == len(CALM) >= 8
 
 
-@pytest.mark.skip(
-    reason="Apache Kafka 4.3.1 now and then forgets markers of transactions that end while a killed broker comes back "
-    "(decision 0012); such schedules run by hand: ./dev chaos"
-)
 async def test_schedules_that_kill_the_broker_end_with_the_same_bytes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcomes = await disturbed(tmp_path, capsys, WITH_OUTAGES, at_once=2)
+    assert len(outcomes) >= 4
     assert all(outcome.outages > 0 for outcome in outcomes)
