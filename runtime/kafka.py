@@ -24,6 +24,7 @@ from aiokafka.errors import (
     IllegalOperation,
     IllegalStateError,
     InvalidProducerEpoch,
+    InvalidSessionTimeoutError,
     InvalidTimestampError,
     InvalidTxnState,
     KafkaError,
@@ -159,6 +160,15 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exceptio
     (
         (OffsetOutOfRangeError, NoOffsetForPartitionError),
         lambda why: ConfigError([f"the log no longer holds the offset to go on from: {why}"]),
+    ),
+    (
+        (InvalidSessionTimeoutError,),
+        lambda _: ConfigError(
+            [
+                "…_SESSION_TIMEOUT_MS: the broker refuses it; group.min.session.timeout.ms and "
+                "group.max.session.timeout.ms say what it allows"
+            ]
+        ),
     ),
     # the broker's refusal of a single record has no class of its own; sending the same again never helps
     (

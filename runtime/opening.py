@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from runtime import metrics
 from runtime.checkpoint import ChangelogReader
 from runtime.errors import Fenced, StateCorrupted, Unavailable
-from runtime.kafka import AIOKafkaConsumer, TopicPartition, translated
+from runtime.kafka import AIOKafkaConsumer, TopicPartition, in_group, translated
 from runtime.log import Logger
 from runtime.partition import PartitionHost
 from runtime.restart_limit import RestartLimit
@@ -90,15 +90,18 @@ class Opener(Generic[S]):
     async def _still_ours(self, host: PartitionHost[S]) -> bool:
         """Ask the group, by a commit, whether a partition is still assigned to us. Raises `Unavailable`.
 
-        The broker fences a producer whose transaction timed out just as a new owner does: only the group knows.
+        The broker fences a producer whose transaction timed out just as a new owner does: only the group knows. Only a
+        member's commit says so: a group that has become empty takes one from anybody.
         """
+        if not in_group(self._consumer):
+            return False
         try:
             with translated():
                 async with asyncio.timeout(ANSWER_S):
                     await self._consumer.commit({host.tp: host.committed_position})
         except Fenced:
             return False
-        return True
+        return in_group(self._consumer)
 
 
 class GroupLog:

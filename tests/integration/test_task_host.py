@@ -147,6 +147,18 @@ async def test_each_frame_counts_once_and_the_worker_goes_on_where_it_stopped(cl
         await cluster.settled()
 
 
+async def test_a_session_timeout_the_broker_refuses_is_a_mistake_that_names_the_setting(cluster: Cluster, capfd) -> None:
+    host = cluster.settings().task_host.model_copy(update={"session_timeout_ms": 500, "heartbeat_interval_ms": 100})
+    settings = cluster.settings().model_copy(update={"task_host": host})
+
+    async def start(service) -> None:
+        await run_tasks(service, cluster.processor(), outputs=["calls.activity"])
+
+    async with asyncio.timeout(DEADLINE_S):
+        assert await run("silence", settings, start, signals=False) == 2
+    assert "SESSION_TIMEOUT_MS: the broker refuses it" in capfd.readouterr().err
+
+
 async def test_the_raiser_alone_becomes_a_dead_letter_once(cluster: Cluster) -> None:
     await cluster.append(0, frames(1, 40, poison=(7, 23)))
     async with worker(cluster):

@@ -20,6 +20,7 @@ from runtime.kafka import Partitioner, translate, translated
         (errors.GroupAuthorizationFailedError(), ConfigError),
         (errors.TransactionalIdAuthorizationFailed(), ConfigError),
         (errors.OffsetOutOfRangeError(), ConfigError),
+        (errors.InvalidSessionTimeoutError(), ConfigError),
         (errors.UnknownError(), InvalidRecord),
         (errors.MessageSizeTooLargeError(), InvalidRecord),
         (errors.InvalidTimestampError(), InvalidRecord),

@@ -228,6 +228,22 @@ async def test_a_partition_the_group_gave_to_another_member_waits_for_an_assignm
         assert cluster.consumer.commits == 1
 
 
+async def test_a_commit_of_one_whom_the_group_threw_out_is_no_proof_of_an_assignment(monkeypatch) -> None:
+    async with running(monkeypatch) as cluster:
+        cluster.consumer._coordinator = SimpleNamespace(generation=-1)
+        cluster.committed[0].fail = Fenced("another owner")
+        cluster.consumer.append(0, 10)
+        cluster.consumer.append(1, 10)
+        await cluster.until(lambda: cluster.committed[1].entry and not cluster.service.health.is_ready())
+        assert cluster.service.health.failing()["tasks"] == "partitions being restored: [0]"
+        assert cluster.committed[0].entry is None
+        cluster.consumer._coordinator.generation = 7
+        await cluster.worker.on_partitions_revoked(set(cluster.consumer.logs))
+        cluster.worker.on_partitions_assigned(set(cluster.consumer.logs))
+        await cluster.settled()
+        assert cluster.consumer.commits == 0
+
+
 async def test_an_unknown_schema_id_waits_for_the_registry_and_its_neighbours_do_not(monkeypatch) -> None:
     class Silent(Registry):
         """Does not answer until told to; then it knows nothing."""
