@@ -164,10 +164,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exceptio
     (
         (InvalidSessionTimeoutError,),
         lambda _: ConfigError(
-            [
-                "…_SESSION_TIMEOUT_MS: the broker refuses it; group.min.session.timeout.ms and "
-                "group.max.session.timeout.ms say what it allows"
-            ]
+            ["…_SESSION_TIMEOUT_MS: the broker refuses it: see its group.(min|max).session.timeout.ms"]
         ),
     ),
     # the broker's refusal of a single record has no class of its own; sending the same again never helps

@@ -147,7 +147,7 @@ async def test_each_frame_counts_once_and_the_worker_goes_on_where_it_stopped(cl
         await cluster.settled()
 
 
-async def test_a_session_timeout_the_broker_refuses_is_a_mistake_that_names_the_setting(cluster: Cluster, capfd) -> None:
+async def test_a_session_timeout_the_broker_refuses_is_named(cluster: Cluster, capfd) -> None:
     host = cluster.settings().task_host.model_copy(update={"session_timeout_ms": 500, "heartbeat_interval_ms": 100})
     settings = cluster.settings().model_copy(update={"task_host": host})
 

@@ -235,6 +235,8 @@ async def test_a_commit_of_one_whom_the_group_threw_out_is_no_proof_of_an_assign
         cluster.consumer.append(0, 10)
         cluster.consumer.append(1, 10)
         await cluster.until(lambda: cluster.committed[1].entry and not cluster.service.health.is_ready())
+        for _ in range(100):
+            await asyncio.sleep(0.001)
         assert cluster.service.health.failing()["tasks"] == "partitions being restored: [0]"
         assert cluster.committed[0].entry is None
         cluster.consumer._coordinator.generation = 7
