@@ -3,15 +3,24 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
+from ingest import regions
 from ingest.connecting import Place, url_mistake
 from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.audiohook.config import AudioHookSettings
 from ingest.sources.media_streams.config import MediaStreamsSettings
 from runtime.config import Section, Settings
 
-_DOMAIN = r"^[A-Za-z0-9](-?[A-Za-z0-9])*(\.[A-Za-z0-9](-?[A-Za-z0-9])*)+$"
+
+def _region(text: str) -> str:
+    """Return the AWS name of a region given by name or by domain. Raises with the list of those there are."""
+    found = regions.find(text)
+    if found is None:
+        error, message = "region", "is no region of Genesys Cloud, by name or by domain; there are {regions}"
+        raise PydanticCustomError(error, message, {"regions": regions.listed()})
+    return found.name
 
 
 class OAuthSettings(Section):
@@ -41,11 +50,9 @@ class IngestSettings(Settings):
     oauth: OAuthSettings = OAuthSettings()
     media_streams: MediaStreamsSettings = MediaStreamsSettings()
     appfoundry: AppFoundrySettings = AppFoundrySettings()
-    genesys_domain: Annotated[str, Field(pattern=_DOMAIN)] = Field(
-        "mypurecloud.com", description="Domain of the Genesys Cloud region: login and API hosts lie below it."
-    )
-    genesys_region: Annotated[str, Field(pattern=r"^[a-z]{2,5}(-[a-z]+)+-\d$")] = Field(
-        "us-east-1", description="Name of that region, for URLs that hold it."
+    genesys_region: Annotated[str, AfterValidator(_region)] = Field(
+        "us-east-1",
+        description="Region of Genesys Cloud: its AWS name or its domain. Login and API hosts lie below the domain.",
     )
     publish_when_pause_unknown: bool = Field(
         False,
@@ -75,7 +82,7 @@ class IngestSettings(Settings):
     @property
     def place(self) -> Place:
         """Where in Genesys Cloud the connections we open lead."""
-        return Place(self.genesys_domain, self.genesys_region)
+        return Place(regions.DOMAINS[self.genesys_region], self.genesys_region)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Return the times that do not fit together, and what is missing to dial."""

@@ -1,10 +1,11 @@
 """The settings that all sources we call share, and what a URL of theirs may be."""
 
 import ipaddress
+import re
 import string
 from collections.abc import Collection, Iterator
 from typing import Annotated, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -13,6 +14,9 @@ from runtime.config import Section
 
 ConversationId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_spelling)]
 """The id of a conversation, in the one spelling all sources use."""
+
+_EVENTS_ONLY = re.compile(r"/(analytics/[a-z]+|webchat/[a-z]+|notifications)(/|$)")
+"""Paths of the platform's API that are taken for sources of audio: they tell what happened and carry no sound."""
 
 
 def is_loopback(host: str) -> bool:
@@ -41,6 +45,14 @@ def url_mistake(url: str, scheme: str, known: Collection[str]) -> str | None:
         return "Input should be a URL with a host, without user, fragment and spaces"
     if parts.scheme != scheme and not (parts.scheme == scheme[:-1] and is_loopback(host)):
         return f"URL should begin with {scheme}://, unless the host is this machine"
+    return _no_media(host, parts.path) if scheme == "wss" else None
+
+
+def _no_media(host: str, path: str) -> str | None:
+    """Return why a WebSocket can bring no media: the platform's endpoints of events, chats and notifications."""
+    lower = unquote(path).lower()
+    if host.partition(".")[0] == "streaming" or _EVENTS_ONLY.search(lower):
+        return "is an endpoint of events: they carry no audio, so nothing could be published from there"
     return None
 
 

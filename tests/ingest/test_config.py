@@ -68,6 +68,20 @@ def test_the_budget_of_a_drain_holds_also_where_no_connection_closes():
     assert mistakes(**longest, INGEST_DRAIN_SESSIONS_S="5.1")
 
 
+@pytest.mark.parametrize("given", ["eu-west-1", "mypurecloud.ie", "MYPURECLOUD.IE"])
+def test_a_region_is_given_by_its_name_or_by_its_domain(given):
+    found = settings(INGEST_GENESYS_REGION=given)
+    assert found.genesys_region == "eu-west-1"
+    assert found.place == ("mypurecloud.ie", "eu-west-1")
+
+
+def test_a_region_that_does_not_exist_is_refused_with_those_that_do():
+    (mistake,) = mistakes(INGEST_GENESYS_REGION="us-east-1.example")
+    assert "us-east-1 (mypurecloud.com)" in mistake
+    assert "ap-northeast-3 (apne3.pure.cloud)" in mistake
+    assert "example" not in mistake
+
+
 BROKER_LIMIT_BYTES = 1_048_588
 """Kafka's `message.max.bytes`, unless the operator sets another."""
 CALL = "0b2c3d4e-abcd-4222-8333-94445556667f"
@@ -133,8 +147,8 @@ def test_each_source_we_call_has_times_of_its_own():
             {"INGEST_APPFOUNDRY_SOCKETS"},
         ),
         ({"INGEST_APPFOUNDRY_SOCKETS": "a/b=c"}, {"INGEST_APPFOUNDRY_SOCKETS", "INGEST_APPFOUNDRY_APP_ID"}),
-        ({"INGEST_GENESYS_DOMAIN": "https://api.example"}, {"INGEST_GENESYS_DOMAIN"}),
-        ({"INGEST_GENESYS_REGION": "mypurecloud.com"}, {"INGEST_GENESYS_REGION"}),
+        ({"INGEST_GENESYS_REGION": "https://api.example"}, {"INGEST_GENESYS_REGION"}),
+        ({"INGEST_GENESYS_REGION": "us-east-1.mypurecloud.com"}, {"INGEST_GENESYS_REGION"}),
         ({"INGEST_MEDIA_STREAMS_CLOSE_TIMEOUT_S": "25"}, {"INGEST_DRAIN_SESSIONS_S"}),
         (
             {**OAUTH, "INGEST_MEDIA_STREAMS_INTERACTIONS": f"{CALL},{CALL.upper()}"},
@@ -198,3 +212,33 @@ def test_urls_that_may_be_dialled(url):
 )
 def test_urls_that_may_not_be_dialled(url):
     assert url_mistake(url, "wss", {"region"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://api.{domain}/api/v2/analytics/events",
+        "wss://api.{domain}/api/v2/Analytics/Events?topic=media.audio",
+        "wss://{region}.mypurecloud.com/api/v2/webchat/conversations",
+        "wss://api.{domain}/api/v2/notifications/channels/1",
+        "wss://api.{domain}/api/v2/notifications",
+        "wss://api.{domain}/api/v2/analytics%2Fevents",
+        "wss://streaming.{domain}/channels/1",
+        "ws://127.0.0.1/api/v2/analytics/events",
+    ],
+)
+def test_an_endpoint_of_events_is_no_source_of_audio(url):
+    assert "no audio" in (url_mistake(url, "wss", {"domain", "region"}) or "")
+
+
+@pytest.mark.parametrize("name", ["MEDIA_STREAMS", "APPFOUNDRY"])
+def test_an_endpoint_of_events_is_refused_at_start_with_the_reason(name):
+    variable = f"INGEST_{name}_URL"
+    (mistake,) = mistakes(**{variable: "wss://api.mypurecloud.com/api/v2/analytics/events"})
+    assert mistake.startswith(f"{variable}: ")
+    assert "events" in mistake
+
+
+def test_events_in_the_name_of_a_conversation_or_a_host_are_no_endpoint_of_events():
+    assert url_mistake("wss://media-events.example/media/v1/conversations/notifications-1/audio", "wss", ()) is None
+    assert url_mistake("https://api.example/api/v2/analytics/events", "https", ()) is None

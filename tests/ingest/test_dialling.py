@@ -139,7 +139,7 @@ def test_the_settings_say_how_a_connection_is_kept():
 
 
 def test_a_url_gets_domain_and_region_and_its_ids_cannot_leave_their_place():
-    settings = IngestSettings(genesys_domain="mypurecloud.de", genesys_region="eu-central-1")
+    settings = IngestSettings(genesys_region="mypurecloud.de")
     template = "wss://api.{domain}/{region}/apps/{app_id}/{websocket_id}"
     assert settings.place.fill(template, app_id="a b", websocket_id="../x?y#z") == (
         "wss://api.mypurecloud.de/eu-central-1/apps/a%20b/..%2Fx%3Fy%23z"
