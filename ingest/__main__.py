@@ -96,7 +96,7 @@ async def start(service: Service[IngestSettings]) -> None:
     surroundings = Surroundings(outlet, service.clock, service.log, Encoding(service.store), rules=rules)
     servers = [IngestServer(make(settings), surroundings) for make in ACCEPTING.values()]
     async with token_source(service) as token, asyncio.TaskGroup() as tasks:
-        dialling = Dialling([dial for dials in DIALLED.values() for dial in dials(settings)], surroundings, token)
+        dialling = Dialling([dial for make in DIALLED.values() for dial in make(settings).dials()], surroundings, token)
         tasks.create_task(outlet.run())
         beating = tasks.create_task(beat(service, surroundings, (*servers, dialling)))
         for server in servers:

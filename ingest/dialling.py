@@ -7,12 +7,12 @@ happens to one line, the others and the sources that call us go on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ingest.connecting import ConnectionSettings
-from ingest.protocol import DialledProtocol
+from ingest.protocol import Call, DialledProtocol
 from ingest.session import Session, Surroundings
 from runtime.connection import Connection
 from runtime.errors import ConfigError
@@ -32,7 +32,8 @@ class Dial:
     """One connection to open and to keep.
 
     `connection` names it in the log. `new_protocol` makes its machine, which lives on over losses and spent budgets; a
-    new one is made only where the old one failed, which is our fault.
+    new one is made only where the old one failed, which is our fault. `bearer`: the token stands in the header of the
+    handshake; `wants_token`: the machine is given it before each connection, whether or not it stands there too.
     """
 
     source_name: str
@@ -41,6 +42,30 @@ class Dial:
     policy: Policy
     new_protocol: Callable[[], DialledProtocol]
     rest_s: float = 60.0
+    bearer: bool = True
+    wants_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DialledSource:
+    """A source we call. Its session keys are conversation ids.
+
+    `dial` returns the connection for the first calls of a line, at most `calls_per_connection`, under a name for the
+    log. `listed` are the calls that the source's own settings name. `refuse` says why a call cannot be followed, None
+    where it can.
+    """
+
+    name: str
+    calls_per_connection: int
+    dial: Callable[[str, Sequence[Call]], Dial]
+    listed: Sequence[Call]
+    refuse: Callable[[Call], str | None]
+
+    def dials(self) -> list[Dial]:
+        """Return the connections for the calls of its own settings."""
+        size = self.calls_per_connection
+        shares = [self.listed[start : start + size] for start in range(0, len(self.listed), size)]
+        return [self.dial(f"{number} of {len(shares)}", share) for number, share in enumerate(shares, 1)]
 
 
 def policy_of(own: ConnectionSettings) -> Policy:

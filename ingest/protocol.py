@@ -10,13 +10,46 @@ our handshake is done and returns the messages that authenticate and subscribe; 
 reconnects and is told of each with `connected` and `disconnected`.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from schemas.records import CallEvent, SessionInfo
 from schemas.symbols import Channels, ClosedBy, Codec, FrameKind, Reason, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A conversation to follow, as a subscription says it.
+
+    `connection_id` is what a source needs beside the conversation: of its media connection, of its WebSocket. `codecs`
+    to ask for, best first; none: what the source's settings say.
+    """
+
+    conversation_id: str
+    connection_id: str | None = None
+    codecs: tuple[str, ...] = ()
+    organisation: str | None = None
+    queue: str | None = None
+    agent: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a call is no longer followed.
+
+    `not_available`: the platform has no media of it, so a NOT_AVAILABLE event stands before its end. `code` and
+    `message` are the platform's, -1 and None where it gave none.
+    """
+
+    reason: Reason
+    closed_by: ClosedBy = ClosedBy.LOCAL
+    not_available: bool = False
+    code: int = -1
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +72,18 @@ class CloseConnection:
 
     code: int
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The peer refuses what time will not change: the sessions end (BUDGET_SPENT), and nothing is tried for a while.
+
+    `message` is for the operator: the peer's words, the scope or the id that is missing; it is logged, and stands in
+    the RECONNECT_EXHAUSTED events. `token_refused`: the token that was used is not used again.
+    """
+
+    message: str
+    token_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +211,7 @@ Effect = (
     SendText
     | SendBinary
     | CloseConnection
+    | GiveUp
     | SessionOpened
     | SessionInfoChanged
     | AudioReceived
@@ -207,7 +253,23 @@ class SourceProtocol(Protocol):
 
 
 class DialledProtocol(SourceProtocol, Protocol):
-    """The machine of a source we call. It lives on over reconnects, and its sessions with it."""
+    """The machine of a source we call. It lives on over reconnects, and its sessions with it.
+
+    The key of a session is its conversation's id. A session that it closes with another reason than BUDGET_SPENT is no
+    longer followed; with the last one it is `finished`.
+    """
+
+    def use_token(self, token: str | None) -> None:
+        """Take the token for the connection that comes next; None where it is in the handshake, or there is none."""
+
+    def follow(self, call: Call, now_s: float) -> list[Effect]:
+        """Follow one more call, at once where there is a connection. One that is followed already changes nothing.
+
+        Only the machines of sources that carry several calls over one connection are asked.
+        """
+
+    def unfollow(self, conversation_id: str, ended: Ended, now_s: float) -> list[Effect]:
+        """End the session of a call and forget it, whether or not there is a connection. Unknown: nothing."""
 
     def gave_up(self, now_s: float) -> list[Effect]:
         """No connection could be had within the budget of attempts: the sessions end, reason BUDGET_SPENT.

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ingest.config import IngestSettings
-from ingest.dialling import Dial
+from ingest.dialling import DialledSource
 from ingest.protocol import AcceptingSource
 from ingest.sources.appfoundry import source as appfoundry
 from ingest.sources.audiohook.source import AudioHookSource
@@ -34,10 +34,10 @@ def _audiohook(settings: IngestSettings) -> Listening:
 ACCEPTING: Mapping[str, Callable[[IngestSettings], Listening]] = MappingProxyType({"audiohook": _audiohook})
 """Sources that call us."""
 
-DIALLED: Mapping[str, Callable[[IngestSettings], list[Dial]]] = MappingProxyType(
+DIALLED: Mapping[str, Callable[[IngestSettings], DialledSource]] = MappingProxyType(
     {
-        media_streams.NAME: lambda settings: media_streams.dials(settings.media_streams, settings.place),
-        appfoundry.NAME: lambda settings: appfoundry.dials(settings.appfoundry, settings.place),
+        media_streams.NAME: lambda settings: media_streams.dialled(settings.media_streams, settings.place),
+        appfoundry.NAME: lambda settings: appfoundry.dialled(settings.appfoundry, settings.place),
     }
 )
-"""Sources we call: the connections that the settings want."""
+"""Sources we call: how, and the calls that the settings name."""

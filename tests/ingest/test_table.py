@@ -21,7 +21,7 @@ def test_the_limits_of_the_settings_reach_the_server(tmp_path):
 
 
 def test_nothing_is_dialled_by_default():
-    assert [dial for dials in DIALLED.values() for dial in dials(IngestSettings())] == []
+    assert [call for make in DIALLED.values() for call in make(IngestSettings()).listed] == []
 
 
 def test_every_dialled_source_names_its_connections_by_itself():
@@ -30,8 +30,8 @@ def test_every_dialled_source_names_its_connections_by_itself():
         media_streams=MediaStreamsSettings(interactions=("a", "b", "c"), interactions_per_socket=2, rest_s=7),
         appfoundry=AppFoundrySettings(app_id="app", sockets={"x": "a", "y": "b"}, rest_s=7),
     )
-    for name, dials in DIALLED.items():
-        found = dials(settings)
+    for name, make in DIALLED.items():
+        found = make(settings).dials()
         assert {(dial.source_name, dial.rest_s) for dial in found} == {(name, 7)}
         assert len({dial.connection for dial in found}) == len(found) == 2
         assert all("{" not in dial.url for dial in found)

@@ -5,8 +5,10 @@ from typing import Any
 
 from ingest.link import Link, exhausted
 from ingest.protocol import (
+    Call,
     CloseConnection,
     Effect,
+    Ended,
     EventReceived,
     Observation,
     Observed,
@@ -116,6 +118,21 @@ class AppFoundryProtocol:
         self._over = True
         closing: list[Effect] = [CloseConnection(_NORMAL)] if self._link.up else []
         return self._closed(Reason.DRAIN) + closing
+
+    def use_token(self, token: str | None) -> None:
+        """Do nothing: the token is in the handshake."""
+
+    def follow(self, call: Call, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
+        """Do nothing: a WebSocket is of one conversation."""
+        return []
+
+    def unfollow(self, conversation_id: str, ended: Ended, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
+        """End the session and close the connection."""
+        if self._over or conversation_id != self._conversation_id:
+            return []
+        self._over = True
+        closing: list[Effect] = [CloseConnection(_NORMAL)] if self._link.up else []
+        return self._closed(ended.reason) + closing
 
     def gave_up(self, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
         """End the session; a later connection opens another one."""

@@ -1,9 +1,11 @@
-"""AppFoundry as a source we call: its settings → the connections to keep, and the machine of each."""
+"""AppFoundry as a source we call: its settings → how it is dialled, and the machine of each connection."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from ingest.connecting import Place
-from ingest.dialling import Dial, policy_of
+from ingest.dialling import Dial, DialledSource, policy_of
+from ingest.protocol import Call
 from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.appfoundry.protocol import AppFoundryProtocol, Wanted
 from schemas.symbols import Channel
@@ -11,17 +13,25 @@ from schemas.symbols import Channel
 NAME = "appfoundry"
 
 
-def dials(own: AppFoundrySettings, place: Place) -> list[Dial]:
-    """Return a connection for each WebSocket; none where none is set."""
+def dialled(own: AppFoundrySettings, place: Place) -> DialledSource:
+    """Return the source: a connection for each call, whose WebSocket has to be known."""
+    listed = [Call(conversation, connection_id=socket) for socket, conversation in own.sockets.items()]
+    return DialledSource(NAME, 1, partial(_dial, own, place), listed, _refusal)
+
+
+def _refusal(call: Call) -> str | None:
+    return None if call.connection_id else "the id of its WebSocket is needed"
+
+
+def _dial(own: AppFoundrySettings, place: Place, name: str, calls: Sequence[Call]) -> Dial:
+    (call,) = calls
     wanted = Wanted(NAME, Channel[own.channel.upper()], own.language)
-    return [
-        Dial(
-            source_name=NAME,
-            connection=websocket_id,
-            url=place.fill(own.url, app_id=own.app_id or "", websocket_id=websocket_id),
-            policy=policy_of(own),
-            new_protocol=partial(AppFoundryProtocol, websocket_id, conversation_id, wanted),
-            rest_s=own.rest_s,
-        )
-        for websocket_id, conversation_id in own.sockets.items()
-    ]
+    websocket_id = call.connection_id or ""
+    return Dial(
+        source_name=NAME,
+        connection=name,
+        url=place.fill(own.url, app_id=own.app_id or "", websocket_id=websocket_id),
+        policy=policy_of(own),
+        new_protocol=partial(AppFoundryProtocol, websocket_id, call.conversation_id, wanted),
+        rest_s=own.rest_s,
+    )

@@ -11,8 +11,10 @@ from types import MappingProxyType
 from ingest.link import Link, exhausted
 from ingest.protocol import (
     AudioReceived,
+    Call,
     CloseConnection,
     Effect,
+    Ended,
     EventReceived,
     Mark,
     Observation,
@@ -162,6 +164,28 @@ class MediaStreamsProtocol:
             effects += self._closed(key, Reason.DRAIN, ClosedBy.LOCAL)
         self._waiting.clear()
         return effects + self._finish()
+
+    def use_token(self, token: str | None) -> None:
+        """Do nothing: the token is in the handshake."""
+
+    def follow(self, call: Call, now_s: float) -> list[Effect]:
+        """Follow one more; where there is a connection, subscribe to it."""
+        key = call.conversation_id
+        if self._over or key in self._followed or key in self._waiting:
+            return []
+        if not self._link.up:
+            self._waiting[key] = None
+            return []
+        self._followed[key] = _Followed(Placement(self._wanted.scale), now_s)
+        return [self._opened(key, None), SendText(subscription([key], self._wanted.codecs))]
+
+    def unfollow(self, conversation_id: str, ended: Ended, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
+        """End the session of a call and forget it; with the last one, the connection."""
+        effects: list[Effect] = []
+        self._waiting.pop(conversation_id, None)
+        if conversation_id in self._followed:
+            effects = self._closed(conversation_id, ended.reason, ended.closed_by)
+        return effects if self._over or self.remaining else effects + self._finish()
 
     def gave_up(self, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
         """End all sessions; a later connection opens them anew."""

@@ -1,9 +1,11 @@
-"""Media streams as a source we call: its settings → the connections to keep, and the machine of each."""
+"""Media streams as a source we call: its settings → how it is dialled, and the machine of each connection."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from ingest.connecting import Place
-from ingest.dialling import Dial, policy_of
+from ingest.dialling import Dial, DialledSource, policy_of
+from ingest.protocol import Call
 from ingest.sources.media_streams.config import MediaStreamsSettings
 from ingest.sources.media_streams.placement import Scale
 from ingest.sources.media_streams.protocol import MediaStreamsProtocol, Wanted
@@ -12,33 +14,26 @@ from schemas.symbols import Channels
 NAME = "media-streams"
 
 
-class _Lives:
-    """Makes the machines of one connection, one after the other: what the platform ended is not followed again."""
-
-    def __init__(self, interactions: Sequence[str], wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._latest = MediaStreamsProtocol(interactions, wanted)
-
-    def __call__(self) -> MediaStreamsProtocol:
-        self._latest = MediaStreamsProtocol(self._latest.remaining, self._wanted)
-        return self._latest
+def dialled(own: MediaStreamsSettings, place: Place) -> DialledSource:
+    """Return the source: a connection for up to as many calls as share one."""
+    listed = [Call(interaction) for interaction in own.interactions]
+    return DialledSource(NAME, own.interactions_per_socket, partial(_dial, own, place), listed, _refusal)
 
 
-def dials(own: MediaStreamsSettings, place: Place) -> list[Dial]:
-    """Return a connection for each share of the interactions; none where none is set."""
-    size = own.interactions_per_socket
-    shares = [own.interactions[start : start + size] for start in range(0, len(own.interactions), size)]
-    return [
-        Dial(
-            source_name=NAME,
-            connection=f"{number} of {len(shares)}",
-            url=place.fill(own.url),
-            policy=policy_of(own),
-            new_protocol=_Lives(share, _wanted(own)),
-            rest_s=own.rest_s,
-        )
-        for number, share in enumerate(shares, 1)
-    ]
+def _refusal(call: Call) -> str | None:  # noqa: ARG001 - any call can be asked for
+    return None
+
+
+def _dial(own: MediaStreamsSettings, place: Place, name: str, calls: Sequence[Call]) -> Dial:
+    ids = [call.conversation_id for call in calls]
+    return Dial(
+        source_name=NAME,
+        connection=name,
+        url=place.fill(own.url),
+        policy=policy_of(own),
+        new_protocol=partial(MediaStreamsProtocol, ids, _wanted(own)),
+        rest_s=own.rest_s,
+    )
 
 
 def _wanted(own: MediaStreamsSettings) -> Wanted:

@@ -5,7 +5,7 @@ from ingest.sources.media_streams import source
 from ingest.sources.media_streams.config import MediaStreamsSettings
 from runtime.config import load
 from schemas.symbols import Channels, Codec
-from tests.ingest.sources.media_streams.words import not_available, packet
+from tests.ingest.sources.media_streams.words import packet
 
 
 def settings(**environ: str) -> IngestSettings:
@@ -15,7 +15,7 @@ def settings(**environ: str) -> IngestSettings:
 
 
 def dials(settings: IngestSettings) -> list[Dial]:
-    return source.dials(settings.media_streams, settings.place)
+    return source.dialled(settings.media_streams, settings.place).dials()
 
 
 def test_without_interactions_the_source_is_off():
@@ -60,14 +60,3 @@ def test_the_settings_say_what_is_asked_for_and_how_it_is_read():
     machine.receive_text(packet(0, "i"), 0.0)
     (audio,) = machine.receive_text(packet(3, "i"), 0.06)
     assert audio.position_samples == 160
-
-
-def test_another_life_does_not_follow_what_the_platform_ended():
-    (dial,) = dials(settings(INTERACTIONS="i,j"))
-    first = dial.new_protocol()
-    first.connected(0.0)
-    first.receive_text(not_available("i"), 1.0)
-    first.gave_up(2.0)
-    second = dial.new_protocol()
-    opened = [effect.key for effect in second.connected(60.0) if isinstance(effect, SessionOpened)]
-    assert opened == ["j"]
