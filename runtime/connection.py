@@ -32,7 +32,7 @@ class Socket(ClientConnection):
     def __init__(self, protocol: ClientProtocol, **limits: Any) -> None:
         super().__init__(protocol, **limits)
         self.messages = 0
-        self.active_s = self.loop.time()
+        self.active_s = self.heard_s = self.loop.time()
         self.round_trip_s: float | None = None
         self.on_round_trip: Callable[[float], None] | None = None
         self.on_end: Callable[[], None] | None = None
@@ -43,7 +43,7 @@ class Socket(ClientConnection):
         super().process_event(event)
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             self.messages += event.fin
-            self.active_s = self.loop.time()
+            self.active_s = self.heard_s = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Give a peer that is to end the TCP connection, and does not, no longer than the close timeout."""
@@ -77,7 +77,19 @@ class Connection:
     not taken yet counts as activity, pings and pongs do not.
     """
 
-    def __init__(self, socket: Socket, policy: Policy, on_end: Callable[["Connection"], None]) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        policy: Policy,
+        on_end: Callable[["Connection"], None],
+        *,
+        token: str | None = None,
+        attempt: int = 1,
+    ) -> None:
+        self.token = token
+        """The bearer token it was dialled with, for peers that want it in a message; None without one."""
+        self.attempt = attempt
+        """Which dial in a row it was; 1: the first after a stable connection, or at all."""
         self._socket = socket
         self._policy = policy
         self._on_end = on_end
@@ -101,6 +113,11 @@ class Connection:
     def messages(self) -> int:
         """Complete messages that have arrived."""
         return self._socket.messages
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the last message arrived; since the handshake where none did."""
+        return self._socket.loop.time() - self._socket.heard_s
 
     @property
     def round_trip_s(self) -> float | None:

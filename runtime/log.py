@@ -61,6 +61,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "peer": "name of the other side of a connection",
         "status": "HTTP status of an answer",
         "closed_by": "who ended a connection",
+        "quiet_s": "since the last message, s",
         # ingest
         "session": "our session id",
         "source": "source name",

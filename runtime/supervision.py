@@ -1,8 +1,10 @@
 """When a connection we dial is tried again, and when it is given up. Pure: gets times and draws, returns decisions.
 
 An attempt is one dial. Attempts in a row are counted until a connection proves stable: it brought a message and lived
-for `stable_s`. Between them stands full jitter: a wait drawn evenly from 0 to a bound that doubles up to a longest one
-(Exponential Backoff And Jitter, AWS Architecture Blog, 2015), so that many clients of one peer do not come at once.
+for `stable_s`, whoever ended it then. One that ends because the peer fell silent lived until its last message: a peer
+that answers and says nothing more, on each connection, is not stable. Between attempts stands full jitter: a wait drawn
+evenly from 0 to a bound that doubles up to a longest one (Exponential Backoff And Jitter, AWS Architecture Blog, 2015),
+so that many clients of one peer do not come at once.
 """
 
 from collections.abc import Mapping
@@ -30,15 +32,41 @@ class GivenUp(Exception):
     """The peer is not dialled again without the operator.
 
     `reason` is "attempts", "unauthorized", "forbidden", "not found" or "refused" (any other answer that a repetition
-    would not change); `attempts` those made in a row; `status` that of the last answer, None where none came.
+    would not change); `attempts` those made in a row; `status` that of the last answer, None where none came; `meaning`
+    what it means in the operator's words, with the scope, the id or the client concerned.
     """
 
-    def __init__(self, reason: str, attempts: int, status: int | None) -> None:
+    def __init__(self, reason: str, attempts: int, status: int | None, meaning: str = "") -> None:
         answer = "" if status is None else f", last answer {status}"
-        super().__init__(f"given up after {attempts} attempts: {reason}{answer}")
+        super().__init__(f"given up after {attempts} attempts: {reason}{answer}{meaning and '; '}{meaning}")
         self.reason = reason
         self.attempts = attempts
         self.status = status
+        self.meaning = meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a peer is asked for, as it is named to the operator when the peer refuses it."""
+
+    scope: str = ""
+    """What the OAuth client has to be allowed."""
+    subject: str = ""
+    """What the URL names, with its id: "the conversation c-1"."""
+    client: str = "the OAuth client"
+    """Whose tokens are used: the client, or the settings that name it."""
+
+    def refused(self, reason: str, *, has_token: bool) -> str:
+        """Return what a final answer means, in words for the operator."""
+        if reason == "unauthorized" and has_token:
+            return f"a token was refused and then a new one: check {self.client}"
+        if reason == "unauthorized":
+            return f"a token is demanded and none was sent: configure {self.client}"
+        if reason == "forbidden":
+            return f"{self.client} lacks the scope {self.scope or 'this peer demands'}"
+        if reason == "not found":
+            return f"the peer does not know {self.subject or 'what the URL names'}"
+        return "the peer does not want this connection, and would not the next time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +77,8 @@ class Policy:
     """Dials in a row before giving up, at least 1; 2 where a token may expire."""
     first_delay_s: float = 1.0
     longest_delay_s: float = 30.0
+    start_spread_s: float = 0.0
+    """The first dial waits a random part of this: many processes may begin in the same moment."""
     open_timeout_s: float = 10.0
     """For name, TCP, TLS and handshake together."""
     ping_interval_s: float | None = 30.0
@@ -82,8 +112,9 @@ class Supervisor:
     Each step takes the monotonic time; steps that may lead to a wait also take a draw from [0, 1).
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, claim: Claim | None = None) -> None:
         self._policy = policy
+        self._claim = claim or Claim()
         self._attempt = 0
         self._waits = 0
         self._unauthorized = False
@@ -94,10 +125,10 @@ class Supervisor:
         """Dials since the last stable connection, the present one included."""
         return self._attempt
 
-    def start(self, now_s: float) -> Again:
-        """Begin with the whole budget and no wait: at first, and after giving up."""
+    def start(self, now_s: float, draw: float = 0.0) -> Again:
+        """Begin with the whole budget and no wait but `start_spread_s`: at first, and after giving up."""
         self._forget()
-        return Again(now_s)
+        return Again(now_s + draw * self._policy.start_spread_s)
 
     def dialled(self) -> None:
         """Count a dial that begins now."""
@@ -122,18 +153,20 @@ class Supervisor:
         """
         if status == _UNAUTHORIZED:
             if self._unauthorized or not has_token:
-                return self._give_up("unauthorized", status)
+                return self._give_up("unauthorized", status, has_token=has_token)
             self._unauthorized = True
         elif status != _TOO_MANY and status < _SERVER_ERROR:
-            return self._give_up(_FINAL.get(status, "refused"), status)
+            return self._give_up(_FINAL.get(status, "refused"), status, has_token=has_token)
         return self._again(now_s, draw, status, retry_after_s)
 
-    def lost(self, now_s: float, draw: float, lost: ConnectionLost, *, messages: int) -> Decision:
-        """Decide after a connection that brought so many messages.
+    def lost(self, now_s: float, draw: float, lost: ConnectionLost, *, messages: int, quiet_s: float = 0.0) -> Decision:
+        """Decide after a connection that brought so many messages, the last of them `quiet_s` ago.
 
-        One we closed ourselves as planned (1000, 1001) is no failed attempt; it still waits before the next dial.
+        One that was stable is no failed attempt, whoever ended it. Nor is one we closed ourselves as planned (1000,
+        1001). Either still waits before the next dial.
         """
-        if messages > 0 and now_s - self._opened_s >= self._policy.stable_s:
+        lived_s = now_s - self._opened_s - (quiet_s if lost.closed_by is ClosedBy.TIMEOUT else 0.0)
+        if messages > 0 and lived_s >= self._policy.stable_s:
             self._forget()
         elif lost.closed_by is ClosedBy.LOCAL and lost.code in _NORMAL_CODES:
             self._attempt -= 1
@@ -150,10 +183,10 @@ class Supervisor:
 
     def _again(self, now_s: float, draw: float, status: int | None, retry_after_s: float | None) -> Decision:
         if self._attempt >= self._policy.attempts:
-            return self._give_up("attempts", status)
+            return GivenUp("attempts", self._attempt, status, "no connection that lasted within the attempts allowed")
         delay_s = (retry_after_s or 0.0) + draw * self._bound_s()
         self._waits += 1
         return Again(now_s + delay_s)
 
-    def _give_up(self, reason: str, status: int | None) -> GivenUp:
-        return GivenUp(reason, self._attempt, status)
+    def _give_up(self, reason: str, status: int, *, has_token: bool) -> GivenUp:
+        return GivenUp(reason, self._attempt, status, self._claim.refused(reason, has_token=has_token))

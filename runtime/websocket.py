@@ -30,7 +30,8 @@ from runtime.metrics import (
     WEBSOCKET_ROUND_TRIP_SECONDS,
 )
 from runtime.oauth import TokenSource
-from runtime.supervision import Decision, GivenUp, Policy, Supervisor
+from runtime.pace import Pace
+from runtime.supervision import Again, Claim, Decision, GivenUp, Policy, Supervisor
 from runtime.version import version
 from schemas.symbols import ClosedBy
 
@@ -46,7 +47,10 @@ class _Connect(connect):
 class Dialer:
     """Dials one peer, again and again within its policy. `peer` names it in metrics, logs and errors; URLs never do.
 
-    `draw` gives numbers from [0, 1) for the jitter; `cafile` the authorities to trust in place of the system's.
+    `token` gives the token of every dial; it goes into the header unless `bearer` is False, for peers that want it in a
+    message. `pace` is shared by all diallers that must not come at once, and kept on top of every wait; `claim` what is
+    named when the peer refuses. `draw` gives numbers from [0, 1) for the jitter; `cafile` the authorities to trust in
+    place of the system's.
     """
 
     def __init__(  # noqa: PLR0913 - each is a limit or an identity the caller chooses
@@ -57,6 +61,9 @@ class Dialer:
         clock: Clock,
         *,
         token: TokenSource | None = None,
+        bearer: bool = True,
+        pace: Pace | None = None,
+        claim: Claim | None = None,
         draw: Callable[[], float] = random.random,
         cafile: str | None = None,
     ) -> None:
@@ -66,11 +73,14 @@ class Dialer:
         self._policy = policy
         self._clock = clock
         self._token = token
+        self._bearer = bearer
+        self._pace = pace
         self._draw = draw
         self._log: Logger = get_logger("websocket")
         self._tls = _tls(peer, url, cafile)
-        self._supervisor = Supervisor(policy)
-        self._next: Decision = self._supervisor.start(clock.monotonic_s())
+        self._supervisor = Supervisor(policy, claim)
+        self._next: Decision | None = None
+        """What to do next; None: begin, at first and after giving up."""
         self._connection: Connection | None = None
         self._opened_s = 0.0
 
@@ -88,19 +98,26 @@ class Dialer:
         if self._connection is not None:
             await self._connection.close(CloseCode.GOING_AWAY)
         while True:
-            decision = self._next
+            decision = self._next or self._supervisor.start(self._clock.monotonic_s(), self._draw())
             if isinstance(decision, GivenUp):
                 WEBSOCKET_GIVEN_UP.labels(self._peer, decision.reason).inc()
-                self._next = self._supervisor.start(self._clock.monotonic_s())
+                self._next = None
                 raise decision
             await asyncio.sleep(decision.at_s - self._clock.monotonic_s())
+            if self._pace is not None:
+                await asyncio.sleep(self._pace.reserve(self._clock.monotonic_s()))
             try:
                 connection = await self._dial()
             except ConfigError:
-                self._next = self._supervisor.start(self._clock.monotonic_s())
+                self._next = None
                 raise
             if connection is not None:
                 return connection
+
+    def invalidate(self, token: str) -> None:
+        """Forget a token the peer refused in its own words: the next dial gets a new one."""
+        if self._token is not None:
+            self._token.invalidate(token)
 
     async def _dial(self) -> Connection | None:
         """Make one attempt; None where it failed, then what to do is in `_next`."""
@@ -131,7 +148,7 @@ class Dialer:
         finally:
             WEBSOCKET_ATTEMPTS.labels(self._peer, outcome).inc()
         if outcome == "open":
-            return self._take(socket)
+            return self._take(socket, token)
         self._report(outcome, status)
         return None
 
@@ -139,7 +156,7 @@ class Dialer:
         policy = self._policy
         dialling = _Connect(
             self._url,
-            additional_headers={"Authorization": f"Bearer {token}"} if token is not None else None,
+            additional_headers={"Authorization": f"Bearer {token}"} if token is not None and self._bearer else None,
             user_agent_header=f"callstream/{version()}",
             compression=None,
             proxy=None,
@@ -153,20 +170,20 @@ class Dialer:
         )
         return cast("Socket", await dialling)
 
-    def _take(self, socket: Socket) -> Connection:
+    def _take(self, socket: Socket, token: str | None) -> Connection:
         self._opened_s = self._clock.monotonic_s()
         self._supervisor.opened(self._opened_s)
         WEBSOCKET_OPEN.labels(self._peer).inc()
         socket.on_round_trip = WEBSOCKET_ROUND_TRIP_SECONDS.labels(self._peer).observe
-        self._connection = Connection(socket, self._policy, self._ended)
+        self._connection = Connection(socket, self._policy, self._ended, token=token, attempt=self._supervisor.attempt)
         return self._connection
 
     def _ended(self, connection: Connection) -> None:
         lost = connection.lost
         if lost is None:
             return
-        now_s = self._clock.monotonic_s()
-        self._next = self._supervisor.lost(now_s, self._draw(), lost, messages=connection.messages)
+        now_s, quiet_s = self._clock.monotonic_s(), connection.quiet_s
+        self._next = self._supervisor.lost(now_s, self._draw(), lost, messages=connection.messages, quiet_s=quiet_s)
         WEBSOCKET_OPEN.labels(self._peer).dec()
         WEBSOCKET_ENDED.labels(self._peer, lost.closed_by.lower()).inc()
         write = self._log.info if lost.closed_by is ClosedBy.LOCAL else self._log.warning
@@ -176,7 +193,9 @@ class Dialer:
             close_code=lost.code,
             closed_by=lost.closed_by.lower(),
             seconds=round(now_s - self._opened_s, 3),
+            quiet_s=round(quiet_s, 3),
             count=connection.messages,
+            attempt=connection.attempt,
         )
 
     def _failed(self, retry_after_s: float | None) -> Decision:
@@ -191,17 +210,18 @@ class Dialer:
             has_token=token is not None,
             retry_after_s=wait_of(waits[0] if waits else None, self._clock.wall_s()),
         )
-        if self._token is not None and token is not None and response.status_code == HTTPStatus.UNAUTHORIZED:
-            self._token.invalidate(token)
+        if token is not None and response.status_code == HTTPStatus.UNAUTHORIZED:
+            self.invalidate(token)
         return decision
 
     def _report(self, outcome: str, status: int | None) -> None:
-        wait_s = 0.0 if isinstance(self._next, GivenUp) else self._next.at_s - self._clock.monotonic_s()
+        wait_s = self._next.at_s - self._clock.monotonic_s() if isinstance(self._next, Again) else 0.0
         self._log.warning(
             "an attempt to connect failed",
             peer=self._peer,
             cause=outcome,
             status=status,
+            error=self._next.meaning if isinstance(self._next, GivenUp) else None,
             attempt=self._supervisor.attempt,
             retry_after_s=round(wait_s, 3),
         )

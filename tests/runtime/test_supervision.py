@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runtime.supervision
-from runtime.supervision import Again, ConnectionLost, GivenUp, Policy, Supervisor
+from runtime.supervision import Again, Claim, ConnectionLost, GivenUp, Policy, Supervisor
 from schemas.symbols import ClosedBy
 
 DROPPED = ConnectionLost(1006, "", ClosedBy.NETWORK)
@@ -28,11 +28,11 @@ def answered(status, *, has_token=True, retry_after_s=None, draw=FULL, on=None):
     return on.refused(status, 100.0, draw, has_token=has_token, retry_after_s=retry_after_s)
 
 
-def connected(on, opened_s, lost_s, *, messages=1, lost=DROPPED):
+def connected(on, opened_s, lost_s, *, messages=1, lost=DROPPED, quiet_s=0.0):  # noqa: PLR0913 - a life in one line
     """Return what is decided on one more connection that lived so long."""
     on.dialled()
     on.opened(opened_s)
-    return on.lost(lost_s, FULL, lost, messages=messages)
+    return on.lost(lost_s, FULL, lost, messages=messages, quiet_s=quiet_s)
 
 
 def described(decision):
@@ -41,6 +41,11 @@ def described(decision):
 
 def test_the_first_dial_waits_for_nothing():
     assert Supervisor(POLICY).start(7.0) == Again(7.0)
+
+
+def test_first_dials_are_spread_where_the_policy_says_so():
+    on = Supervisor(Policy(start_spread_s=2.0))
+    assert [on.start(7.0, draw) for draw in (0.0, 0.25, 0.75)] == [Again(7.0), Again(7.5), Again(8.5)]
 
 
 def test_the_wait_after_a_failure_doubles_up_to_the_longest():
@@ -169,6 +174,38 @@ def test_only_a_connection_that_brought_a_message_and_lived_resets_the_attempts(
     assert on.attempt == attempts
 
 
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ConnectionLost(1006, "", ClosedBy.TIMEOUT),
+        ConnectionLost(1006, "", ClosedBy.NETWORK),
+        ConnectionLost(1000, "idle", ClosedBy.REMOTE),
+        ConnectionLost(1001, "", ClosedBy.REMOTE),
+        ConnectionLost(4000, "", ClosedBy.REMOTE),
+        ConnectionLost(1009, "", ClosedBy.LOCAL),
+    ],
+)
+def test_however_a_healthy_life_ends_it_is_no_failed_attempt(lost):
+    on = supervisor(Policy(attempts=1))
+    for began_s in (100.0, 500.0):
+        assert connected(on, began_s, began_s + 340.0, lost=lost, quiet_s=30.0) == Again(began_s + 341.0)
+        assert on.attempt == 0
+
+
+@pytest.mark.parametrize(("heard_s", "attempts"), [(10.0, 0), (9.9, 1), (0.1, 1)])
+def test_a_connection_that_fell_silent_lived_until_its_last_message(heard_s, attempts):
+    on = supervisor()
+    silence = ConnectionLost(1006, "", ClosedBy.TIMEOUT)
+    connected(on, 100.0, 100.0 + heard_s + 30.0, lost=silence, quiet_s=30.0)
+    assert on.attempt == attempts
+
+
+def test_a_peer_that_answers_each_time_and_says_nothing_more_is_given_up():
+    on, silence = supervisor(Policy(attempts=3)), ConnectionLost(1006, "", ClosedBy.TIMEOUT)
+    decisions = [connected(on, 0.0, 30.1, lost=silence, quiet_s=30.0) for _ in range(3)]
+    assert described(decisions[-1]) == ("attempts", 3, None)
+
+
 def test_a_peer_that_accepts_and_drops_is_given_up():
     on = supervisor(Policy(attempts=3))
     decisions = [connected(on, 100.0, 100.0, messages=1) for _ in range(3)]
@@ -225,6 +262,40 @@ def test_after_giving_up_everything_begins_anew():
 def test_giving_up_says_why_and_after_how_many_attempts():
     assert str(GivenUp("forbidden", 2, 403)) == "given up after 2 attempts: forbidden, last answer 403"
     assert str(GivenUp("attempts", 5, None)) == "given up after 5 attempts: attempts"
+    assert (
+        str(GivenUp("not found", 1, 404, "no c-1")) == "given up after 1 attempts: not found, last answer 404; no c-1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "has_token", "named"),
+    [
+        (401, False, "INGEST_OAUTH_CLIENT_ID"),
+        (403, True, "the scope media:stream:read"),
+        (404, True, "the conversation c-1"),
+        (410, True, "does not want"),
+    ],
+)
+def test_a_final_refusal_names_what_the_operator_has_to_look_at(status, has_token, named):
+    claim = Claim("media:stream:read", "the conversation c-1", "INGEST_OAUTH_CLIENT_ID")
+    decision = answered(status, has_token=has_token, on=Supervisor(POLICY, claim))
+    assert isinstance(decision, GivenUp)
+    assert named in decision.meaning
+    assert named in str(decision)
+
+
+def test_a_second_token_refused_names_the_client_and_a_spent_budget_is_said_too():
+    on = Supervisor(POLICY, Claim(client="INGEST_OAUTH_CLIENT_ID"))
+    answered(401, on=on)
+    assert "new one: check INGEST_OAUTH_CLIENT_ID" in answered(401, on=on).meaning
+    assert "attempts" in answered(503, on=Supervisor(Policy(attempts=1))).meaning
+
+
+def test_without_a_claim_a_refusal_still_says_what_it_means():
+    assert [answered(status).meaning for status in (403, 404)] == [
+        "the OAuth client lacks the scope this peer demands",
+        "the peer does not know what the URL names",
+    ]
 
 
 def test_the_end_of_a_connection_quotes_nothing_of_the_peer():

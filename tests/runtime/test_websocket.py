@@ -18,7 +18,8 @@ from runtime.clock import ManualClock
 from runtime.errors import ConfigError
 from runtime.http import HttpClient
 from runtime.oauth import TokenSource
-from runtime.supervision import ConnectionLost, GivenUp
+from runtime.pace import Pace
+from runtime.supervision import Claim, ConnectionLost, GivenUp
 from runtime.websocket import Dialer
 from schemas.symbols import ClosedBy
 from simulators.oauth.server import Fault, OAuthServer
@@ -344,6 +345,73 @@ async def test_tries_that_ended_with_bad_credentials_do_not_count_once_they_are_
         connection = await dialling.connect()
         assert dialling.attempt == 2
         await connection.close()
+
+
+async def test_a_connection_hands_out_the_token_it_was_dialled_with_and_which_attempt_it_was():
+    oauth = OAuthServer()
+    async with token_source(oauth) as source, Peer(503).serving() as peer:
+        connection = await dialer(peer.url, token=source).connect()
+        assert connection.token == peer.bearer(-1) == await source.get()
+        assert connection.attempt == 2
+        await connection.close()
+        without = await dialer(peer.url).connect()
+        assert without.token is None
+        await without.close()
+
+
+async def test_a_token_for_a_message_stands_in_no_header_and_can_be_invalidated():
+    oauth = OAuthServer()
+    async with token_source(oauth) as source, Peer().serving() as peer:
+        dialling = dialer(peer.url, token=source, bearer=False)
+        tokens = []
+        for _ in range(3):
+            connection = await dialling.connect()
+            tokens.append(connection.token)
+            if len(tokens) == 2:
+                dialling.invalidate(connection.token)
+        await connection.close()
+    assert all("Authorization" not in request.headers for request in peer.requests)
+    assert tokens[0] == tokens[1] != tokens[2]
+    assert oauth.requests == 2
+
+
+async def test_giving_up_names_what_was_asked_for():
+    claim = Claim(scope="media:stream:read", subject="the conversation c-1")
+    async with Peer(403, 404).serving() as peer:
+        dialling = dialer(peer.url, claim=claim)
+        with pytest.raises(GivenUp, match="media:stream:read"):
+            await dialling.connect()
+        with pytest.raises(GivenUp, match="c-1"):
+            await dialling.connect()
+
+
+async def test_diallers_that_share_a_pace_come_one_after_the_other():
+    clock, pace = ManualClock(), Pace(1)
+    async with Peer().serving() as peer, asyncio.TaskGroup() as tasks:
+        connecting = [tasks.create_task(dialer(peer.url, clock=clock, pace=pace).connect()) for _ in range(5)]
+        await until(lambda: sum(task.done() for task in connecting))
+        assert pace.reserve(clock.monotonic_s()) == 5
+        assert len(peer.requests) == 1
+        for task in connecting:
+            if task.done():
+                await (await task).close()
+            task.cancel()
+
+
+async def test_the_end_of_a_connection_is_recorded_with_who_and_how_old_and_how_quiet(capsys):
+    clock = ManualClock()
+    async with Peer(503).serving() as peer:
+        connection = await dialer(peer.url, clock=clock).connect()
+        await connection.receive()
+        clock.advance(12.5)
+        connection._socket.heard_s -= 3
+        await peer.open[0].close(4000, "private-reason")
+        await lost(connection)
+    line = next(line for line in capsys.readouterr().err.splitlines() if "a connection we dialled is over" in line)
+    found = dict(part.split("=", 1) for part in line.split() if "=" in part)
+    assert (found["close_code"], found["closed_by"], found["count"], found["attempt"]) == ("4000", "remote", "1", "2")
+    assert float(found["seconds"]) == 12.5
+    assert float(found["quiet_s"]) >= 3
 
 
 async def test_a_redirect_is_not_followed():
