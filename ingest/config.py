@@ -54,6 +54,12 @@ class IngestSettings(Settings):
         "us-east-1",
         description="Region of Genesys Cloud: its AWS name or its domain. Login and API hosts lie below the domain.",
     )
+    dials_per_s: float = Field(
+        20,
+        ge=0.1,
+        le=10_000,
+        description="How often connections are opened, over all sources: many that were lost at once come back so fast.",
+    )
     publish_when_pause_unknown: bool = Field(
         False,
         description="Publish audio, digits and texts of sources that do not say when a call is paused, "

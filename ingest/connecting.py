@@ -62,6 +62,7 @@ class ConnectionSettings(Section):
     attempts: int = Field(5, ge=1, le=1_000, description="Tries to connect before it rests and the sessions end.")
     first_delay_s: float = Field(1, gt=0, le=60, description="Longest wait before the second try; it doubles.")
     longest_delay_s: float = Field(30, gt=0, le=600, description="Longest wait before any try.")
+    start_spread_s: float = Field(0.25, ge=0, le=60, description="Longest wait before the first try.")
     rest_s: float = Field(60, gt=0, le=86_400, description="Rest after the last try; then it starts over.")
     open_timeout_s: float = Field(10, gt=0, le=120, description="How long one try may take.")
     ping_interval_s: float = Field(30, ge=0, le=600, description="How often we ping; 0: never.")

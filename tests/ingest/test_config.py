@@ -242,3 +242,13 @@ def test_an_endpoint_of_events_is_refused_at_start_with_the_reason(name):
 def test_events_in_the_name_of_a_conversation_or_a_host_are_no_endpoint_of_events():
     assert url_mistake("wss://media-events.example/media/v1/conversations/notifications-1/audio", "wss", ()) is None
     assert url_mistake("https://api.example/api/v2/analytics/events", "https", ()) is None
+
+
+@pytest.mark.parametrize("rate", ["0.1", "20", "10000"])
+def test_how_often_connections_are_opened_may_be_set(rate):
+    assert settings(INGEST_DIALS_PER_S=rate).dials_per_s == float(rate)
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "10001", "nan", "often"])
+def test_a_rate_at_which_nothing_would_be_dialled_is_a_mistake(rate):
+    assert mistakes(INGEST_DIALS_PER_S=rate)[0].startswith("INGEST_DIALS_PER_S: ")
