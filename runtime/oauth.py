@@ -1,4 +1,7 @@
-"""Access tokens by client credentials (RFC 6749, 4.4): one request at a time, kept until shortly before they expire.
+"""Access tokens by client credentials (RFC 6749, 4.4): one request at a time, renewed shortly before they expire.
+
+`keep_fresh` renews in the background, so that who asks for a token need not wait for the server. Without it, who asks
+first after the time to renew does it. Where renewing fails, the old token serves until it is about to expire.
 
 The client's id and secret travel in the `Authorization` header only (2.3.1); neither they nor a token ever stand in a
 URL, a log line or an error.
@@ -7,7 +10,9 @@ URL, a log line or an error.
 import asyncio
 import base64
 import math
+import random
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -17,14 +22,22 @@ from pydantic import SecretStr
 from runtime.clock import Clock
 from runtime.errors import ConfigError, PeerError, Unavailable
 from runtime.http import HttpClient, Response
+from runtime.log import Logger, get_logger
 from runtime.metrics import OAUTH_REQUESTS
 
 MARGIN_S, MARGIN_RATIO = 300.0, 0.1
 """A token is renewed so long before it expires, or this share of its life, whichever is less."""
+LAST_RATIO = 0.1
+"""The last of that time it is not handed out any more: it might expire on its way."""
 SHORT_LIFE_S = 60.0
 """The life of a token whose answer states none that makes sense."""
 LONGEST_LIFE_S = 48 * 3600.0
 """The platform's longest life of a token; a longer one is not believed."""
+LOOK_S = 5.0
+"""How often the background looks whether it is time to renew."""
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+"""Between two requests of the background: at least, and at most unless the server asks for more."""
+_LARGEST_POWER = 10
 _FORM = b"grant_type=client_credentials"
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """RFC 6750, 2.1: what may stand in the header."""
@@ -32,10 +45,11 @@ _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A token and until when it is handed out (monotonic)."""
+    """A token, from when on it is to be renewed, and until when it may be handed out (monotonic)."""
 
     value: str = field(repr=False)
-    fresh_until_s: float
+    renew_at_s: float
+    usable_until_s: float
 
 
 _Outcome = _Token | Unavailable | ConfigError
@@ -56,12 +70,17 @@ class TokenSource:
         clock: Clock,
         *,
         settings: tuple[str, str] = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         credentials = f"{client_id}:{client_secret.get_secret_value()}".encode()
         self._http = http
         self._url = url
         self._clock = clock
         self._settings = settings
+        self._sleep = sleep
+        self._draw = draw
+        self._log: Logger = get_logger("oauth")
         self._headers = {
             "authorization": f"Basic {base64.b64encode(credentials).decode()}",
             "content-type": "application/x-www-form-urlencoded",
@@ -70,31 +89,79 @@ class TokenSource:
         self._token: _Token | None = None
         self._asking: asyncio.Future[_Outcome | None] | None = None
         self._not_before_s = -math.inf
+        self._wanted = False
+        self._kept_fresh = False
 
     async def get(self) -> str:
         """Return a token that is not about to expire, asking for one where there is none.
 
-        Raises `Unavailable` when the server cannot give one now (no further request before the wait it asks for), and
-        `ConfigError` when it refuses the credentials. All who wait get the outcome of the one request. It runs in the
-        task that asked first: where that one is cancelled, the next of them asks.
+        Raises `Unavailable` when there is none and the server cannot give one now (no further request before the wait
+        it asks for), and `ConfigError` when it refuses the credentials. All who wait get the outcome of the one
+        request. It runs in the task that asked first: where that one is cancelled, the next of them asks.
         """
+        self._wanted = True
         while True:
             now_s = self._clock.monotonic_s()
-            if self._token is not None and now_s < self._token.fresh_until_s:
-                return self._token.value
-            if self._asking is None:
-                outcome: _Outcome | None = await self._ask(now_s)
-            else:
-                outcome = await asyncio.shield(self._asking)
+            token = self._token
+            if token is not None and now_s < (token.usable_until_s if self._kept_fresh else token.renew_at_s):
+                return token.value
+            outcome = await self._outcome(now_s)
             if isinstance(outcome, _Token):
                 return outcome.value
             if outcome is not None:
-                raise outcome
+                return self._old(outcome)
+
+    async def keep_fresh(self) -> None:
+        """Renew the token whenever it is time, from the first time on that somebody asked for one. Never returns.
+
+        A failure is logged and tried again after a wait that doubles; it raises nothing.
+        """
+        failures = 0
+        self._kept_fresh = True
+        try:
+            while True:
+                now_s = self._clock.monotonic_s()
+                wait_s = self._until_renewal_s(now_s)
+                if wait_s > 0:
+                    await self._sleep(min(wait_s, LOOK_S))
+                    continue
+                outcome = await self._outcome(now_s)
+                failures = failures + 1 if isinstance(outcome, Unavailable | ConfigError) else 0
+                await self._sleep(self._rest_s(outcome, failures))
+        finally:
+            self._kept_fresh = False
 
     def invalidate(self, token: str) -> None:
         """Forget this token, which a peer refused. A newer one stays."""
         if self._token is not None and self._token.value == token:
             self._token = None
+
+    def _until_renewal_s(self, now_s: float) -> float:
+        if self._token is None:
+            return 0.0 if self._wanted else LOOK_S
+        return self._token.renew_at_s - now_s
+
+    def _rest_s(self, outcome: "_Outcome | None", failures: int) -> float:
+        """Return how long the background waits after a request: half of it by lot, so that processes spread."""
+        if not isinstance(outcome, Unavailable | ConfigError):
+            return SHORTEST_WAIT_S
+        bound_s = min(LONGEST_WAIT_S, 2.0 * SHORTEST_WAIT_S * 2.0 ** min(failures - 1, _LARGEST_POWER))
+        asked_s = outcome.retry_after_s or 0.0 if isinstance(outcome, Unavailable) else 0.0
+        wait_s = max(asked_s, bound_s * (1 + self._draw()) / 2)
+        self._log.warning(
+            "a token could not be renewed", error=str(outcome), attempt=failures, retry_after_s=round(wait_s, 3)
+        )
+        return wait_s
+
+    def _old(self, error: Unavailable | ConfigError) -> str:
+        """Return the token there was before, where it is still good; else raise why there is no other."""
+        if self._token is not None and self._clock.monotonic_s() < self._token.usable_until_s:
+            return self._token.value
+        raise error
+
+    async def _outcome(self, now_s: float) -> "_Outcome | None":
+        """Return what the request brings that is under way or made now; None where it was cancelled."""
+        return await (self._ask(now_s) if self._asking is None else asyncio.shield(self._asking))
 
     async def _ask(self, now_s: float) -> _Outcome:
         """Make the request and share its outcome; None is shared where it was cancelled."""
@@ -145,7 +212,8 @@ class TokenSource:
             message = "oauth: the answer holds no bearer token"
             raise Unavailable(message)
         life_s = _life_s(body.get("expires_in"))
-        return _Token(token, now_s + life_s - min(MARGIN_S, MARGIN_RATIO * life_s))
+        margin_s = min(MARGIN_S, MARGIN_RATIO * life_s)
+        return _Token(token, now_s + life_s - margin_s, now_s + life_s - LAST_RATIO * margin_s)
 
 
 def _is_bearer(body: dict[str, Any]) -> bool:

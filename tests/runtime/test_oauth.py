@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from runtime.clock import ManualClock
 from runtime.errors import ConfigError, Unavailable
 from runtime.http import HttpClient
-from runtime.oauth import TokenSource
+from runtime.oauth import LONGEST_WAIT_S, LOOK_S, SHORTEST_WAIT_S, TokenSource
 from simulators.oauth.server import Fault, OAuthServer
 
 ID, SECRET = "client", "s3cret-of-the-client"
@@ -253,3 +253,185 @@ async def test_neither_secret_nor_token_is_shown_anywhere(source, server, caplog
     assert server.leaks == 0
     for private in (SECRET, token):
         assert private not in shown
+
+
+class Sleeper:
+    """Sleeps on a manual clock until `until_s`, then for ever. Each sleep ends at once, after `look`, if given."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.slept: list[float] = []
+        self.until_s = 0.0
+        self.look = None
+        self.through = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        left_s = self.until_s - self.clock.monotonic_s()
+        self.slept.append(seconds)
+        self.clock.advance(min(seconds, left_s))
+        if seconds > left_s:
+            self.through.set()
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        if self.look is not None:
+            await self.look()
+
+
+class Kept:
+    """A token source that is kept fresh in the background, and what is to be seen of it."""
+
+    def __init__(self, http: HttpClient, url: str, clock: ManualClock) -> None:
+        self.sleeper = Sleeper(clock)
+        self.source = TokenSource(http, url, ID, SecretStr(SECRET), clock, sleep=self.sleeper, draw=lambda: 0.0)
+
+    async def run(self, until_s: float) -> None:
+        """Let the background work up to this time of the clock."""
+        self.sleeper.until_s = until_s
+        running = asyncio.get_running_loop().create_task(self.source.keep_fresh())
+        try:
+            async with asyncio.timeout(20):
+                through = asyncio.get_running_loop().create_task(self.sleeper.through.wait())
+                await asyncio.wait({running, through}, return_when=asyncio.FIRST_COMPLETED)
+                through.cancel()
+        finally:
+            assert not running.done(), "the background ended by itself"
+            running.cancel()
+            await asyncio.wait({running})
+
+
+@pytest.fixture
+async def kept(server, clock):
+    async with server.serving() as url, HttpClient("oauth", timeout_s=5, clock=clock) as http:
+        yield Kept(http, url, clock)
+
+
+async def test_in_the_background_nobody_ever_waits_for_a_renewal(kept, server):
+    server.lifetime_s = 600
+    first = await kept.source.get()
+    seen = [first]
+
+    async def ask():
+        before = server.requests
+        seen.append(await kept.source.get())
+        assert server.requests == before
+        assert server.is_valid(seen[-1])
+
+    kept.sleeper.look = ask
+    await kept.run(until_s=10 * 540 + 10)
+    assert len(dict.fromkeys(seen)) == server.requests == 11
+
+
+async def test_the_background_asks_for_nothing_until_somebody_wanted_a_token(kept, server):
+    await kept.run(until_s=100)
+    assert server.requests == 0
+    assert set(kept.sleeper.slept) == {LOOK_S}
+
+
+@pytest.mark.parametrize(("lifetime_s", "renewed_s"), [(86_400, 86_100), (600, 540), (10, 9)])
+async def test_the_background_renews_at_the_margin_and_not_before(kept, server, clock, lifetime_s, renewed_s):
+    server.lifetime_s = lifetime_s
+    await kept.source.get()
+    clock.advance(renewed_s - 0.5)
+    await kept.run(until_s=renewed_s - 0.5)
+    assert server.requests == 1
+    await kept.run(until_s=renewed_s)
+    assert server.requests == 2
+
+
+async def test_while_the_background_renews_the_old_token_is_handed_out(kept, server, clock):
+    server.lifetime_s = 600
+    first = await kept.source.get()
+    clock.advance(541)
+    server.script.append(Fault(delay_s=0.05))
+    running = asyncio.get_running_loop().create_task(kept.source.keep_fresh())
+    async with asyncio.timeout(5):
+        while server.requests < 2:
+            await asyncio.sleep(0.001)
+    assert await kept.source.get() == first
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_a_failing_renewal_backs_off_and_the_old_token_serves_until_it_is_about_to_expire(kept, server, clock):
+    server.lifetime_s = 600
+    server.script += [Fault(), *[Fault(500)] * 40]
+    first = await kept.source.get()
+    clock.advance(540)
+    await kept.run(until_s=593)
+    assert await kept.source.get() == first
+    waits = kept.sleeper.slept
+    assert waits == sorted(waits)
+    assert waits[0] >= SHORTEST_WAIT_S
+    assert len(waits) <= 7
+    clock.advance(max(0.0, 594 - clock.monotonic_s()))
+    with pytest.raises(Unavailable):
+        await kept.source.get()
+
+
+@pytest.mark.parametrize("status", [500, 401])
+async def test_the_waits_of_the_background_end_at_the_longest_and_a_success_starts_them_over(kept, server, status):
+    server.script += [Fault(status)] * 10
+    with pytest.raises((Unavailable, ConfigError)):
+        await kept.source.get()
+    await kept.run(until_s=1000)
+    assert server.is_valid(await kept.source.get())
+    assert max(kept.sleeper.slept) <= LONGEST_WAIT_S
+    assert kept.sleeper.slept.count(LONGEST_WAIT_S / 2) >= 2
+    assert server.requests == 11
+
+
+async def test_the_background_keeps_to_the_wait_the_server_asks_for(kept, server):
+    server.script += [Fault(429, retry_after="120")]
+    with pytest.raises(Unavailable):
+        await kept.source.get()
+    await kept.run(until_s=119)
+    assert (server.requests, kept.sleeper.slept) == (1, [120])
+    await kept.run(until_s=121)
+    assert server.requests == 2
+    assert server.is_valid(await kept.source.get())
+
+
+async def test_tokens_that_expire_at_once_make_no_hot_loop(kept, server):
+    server.lifetime_s = 0.0
+    server.script += [Fault(changes={"expires_in": 1e-6})] * 100
+    await kept.source.get()
+    await kept.run(until_s=20)
+    assert server.requests <= 22
+
+
+async def test_a_refused_token_is_replaced_in_the_background_and_only_that_one(kept, server):
+    refused = await kept.source.get()
+    kept.source.invalidate(refused)
+    await kept.run(until_s=1)
+    assert server.requests == 2
+    second = await kept.source.get()
+    kept.source.invalidate(refused)
+    assert await kept.source.get() == second
+    assert server.requests == 2
+
+
+async def test_a_background_that_is_cancelled_while_it_asks_leaves_the_question_to_those_who_wait(kept, server, clock):
+    await kept.source.get()
+    kept.source.invalidate(kept.source._token.value)
+    server.script.append(Fault(delay_s=0.05))
+    running = asyncio.get_running_loop().create_task(kept.source.keep_fresh())
+    async with asyncio.timeout(5):
+        while server.requests < 2:
+            await asyncio.sleep(0.001)
+        waiting = asyncio.get_running_loop().create_task(kept.source.get())
+        await asyncio.sleep(0)
+        running.cancel()
+        token = await waiting
+    assert server.is_valid(token)
+    assert server.requests == 3
+    clock.advance(86_100)
+    assert await kept.source.get() != token
+
+
+async def test_without_a_background_the_old_token_serves_while_the_server_fails(source, server, clock):
+    server.lifetime_s = 600
+    first = await source.get()
+    clock.advance(550)
+    server.script += [Fault(500), Fault(401)]
+    assert [await source.get(), await source.get()] == [first, first]
+    assert await source.get() != first
