@@ -32,9 +32,14 @@ def _judged(subject: Subject):
         yield
 
 
-def shows(ours: Callable[..., Any], **faulty: Callable[..., Any]):
-    """Run a check on `make`: ours, where it must pass, and each defect by its id, where its assertions must fail."""
+def shows(ours: Callable[..., Any], sound: Callable[..., Any] | None = None, **faulty: Callable[..., Any]):
+    """Run a check on `make`: ours, where it must pass, and each defect by its id, where its assertions must fail.
+
+    `sound` is what the defects are made of, without a defect: it passes too, so that they fail for what they are.
+    """
     subjects = {"ours": Subject(ours, False), **{name: Subject(make, True) for name, make in faulty.items()}}
+    if sound is not None:
+        subjects["sound"] = Subject(sound, False)
     cases = pytest.mark.parametrize("make", [pytest.param(each, id=name) for name, each in subjects.items()])
 
     def decorate(check):
