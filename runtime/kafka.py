@@ -15,6 +15,7 @@ from aiokafka.abc import AbstractTokenProvider, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
@@ -53,6 +54,8 @@ __all__ = [
     "CommitFailedError",
     "ConfigResource",
     "ConfigResourceType",
+    "ConsumerProtocolMemberAssignment",
+    "ConsumerProtocolMemberMetadata",
     "ConsumerRecord",
     "KafkaError",
     "NewTopic",
@@ -63,6 +66,7 @@ __all__ = [
     "TopicAlreadyExistsError",
     "TopicPartition",
     "connect_with_retry",
+    "generation",
     "in_group",
     "membership_ended",
     "partition_counts",
@@ -230,7 +234,12 @@ def in_group(consumer: AIOKafkaConsumer) -> bool:
     One that was thrown out commits without a generation until it has joined again, and a group that is empty by then
     takes that from anybody: such a commit says nothing about who holds a partition.
     """
-    return bool(getattr(getattr(consumer, "_coordinator", None), "generation", 0) >= 0)
+    return generation(consumer) >= 0
+
+
+def generation(consumer: AIOKafkaConsumer) -> int:
+    """Return the generation of the group a consumer is a member of as far as it has heard; -1 where it is none."""
+    return int(getattr(getattr(consumer, "_coordinator", None), "generation", 0))
 
 
 def membership_ended(consumer: AIOKafkaConsumer) -> bool:
