@@ -25,20 +25,21 @@ from runtime.forwarding import Forward
 from runtime.kafka import (
     AIOKafkaConsumer,
     ConsumerRecord,
-    NoOffsetForPartitionError,
     RebalanceListener,
     TopicPartition,
     connect_with_retry,
     in_group,
-    membership_ended,
     start_consumer,
     stop_quietly,
     translated,
 )
 from runtime.lanes import Lanes
+from runtime.membership import poll
+from runtime.restart_limit import RestartLimit
 from runtime.service import Service
 from runtime.topics_check import check_counts
 from runtime.tuning import ForwarderTuning, ForwardingSettings
+from runtime.watchdog import stuck_beside_kafka
 from schemas.records import Record
 from schemas.topics import by_name, turns
 
@@ -61,7 +62,8 @@ async def run_forwarder(
 
     `record_type` is what the input topic carries, where the catalogue does not say it; `before_step` is called with the
     name of each step of a turn (`JobHands.announce`). Waits, not ready, while Kafka or a topic is absent. Raises
-    `ConfigError` when the topics' partition counts differ or the log no longer holds the offset to go on from.
+    `ConfigError` when the topics' partition counts differ or the log no longer holds the offset to go on from; after a
+    drain `GroupLost`, `Stuck`, `TooManyRestarts`.
     """
     async with asyncio.TaskGroup() as group:
         worker = Forwarder(service, forward, record_type, before_step, group)
@@ -86,7 +88,8 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         self._group = group
         self._application = Application(forward.group, settings.kafka.topic_prefix)
         self._client_id = f"{self._application.application_id}-{self._tuning.group_instance_id or service.name}"
-        self._held: Holdings[W] = Holdings(service)
+        limit = RestartLimit(self._tuning.max_restarts, self._tuning.restart_window_s, service.clock)
+        self._held: Holdings[W] = Holdings(service, limit, self._fail)
         self._decoder = Decoder(service, forward.input_topic, record_type or _catalogued(forward.input_topic))
         self._writer = Writer(settings.kafka, self._client_id, self._on_answer)
         self._reader = LogReader(settings.kafka, f"{self._client_id}-take-over")
@@ -113,6 +116,7 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         self._take_over = TakeOver(service, forward, self._application, self._decoder, self._reader, self._held.owns)
         self._consumer: AIOKafkaConsumer | None = None
         self._fatal: Exception | None = None
+        self._polls = 0
         self._polled_at_s = service.clock.monotonic_s()
         # a drain leaves time for the last poll, for what will not end, for the commit and for leaving the group
         self._share_s = min(_LONGEST_SHARE_S, settings.service.drain_budget_s / 8)
@@ -140,12 +144,16 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         stopping = self._service.stopping
         try:
             async with asyncio.timeout(None) as limit:
-                watcher = self._group.create_task(self._limit_last_poll(limit))
+                watchers = [
+                    self._group.create_task(self._limit_last_poll(limit)),
+                    self._group.create_task(self._watch()),
+                ]
                 try:
                     while not stopping.is_set():
                         await self._turn()
                 finally:
-                    watcher.cancel()
+                    for watcher in watchers:
+                        watcher.cancel()
         except TimeoutError:
             if not stopping.is_set():
                 raise
@@ -154,6 +162,19 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         """A poll ignores its timeout during a rebalance or an outage: end it soon after the service stops."""
         await self._service.stopping.wait()
         limit.reschedule(asyncio.get_running_loop().time() + min(_STOP_POLL_S, self._share_s))
+
+    async def _watch(self) -> None:
+        """End the work, by a drain, when it stands still without a reason. Jobs may wait for their peers."""
+        settings = self._service.settings
+        stuck = await stuck_beside_kafka(
+            settings.service.stuck_after_s,
+            lambda: {"polls": self._polls, **self._committer.pending()},
+            settings.kafka,
+            self._forward.input_topic,
+            f"{self._client_id}-watchdog",
+        )
+        self._fail(stuck)
+        self._service.stopping.set()
 
     # --- connecting ---------------------------------------------------------------------------------------------
 
@@ -238,13 +259,12 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         self._raise_fatal()
         self._open_new()
         try:
-            polled = await self._poll()
+            polled = await poll(self.consumer, _POLL_MS, self._tuning.max_records)
         except Unavailable as error:
-            if membership_ended(self.consumer):
-                raise
             self._on_answer(error)
             await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - jitter, no secret
             return
+        self._polls += 1
         self._polled_at_s = self._service.clock.monotonic_s()
         for tp, records in polled.items():
             held = self._held.get(tp)
@@ -253,15 +273,6 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         self._jobs.start(self._held)
         self._hold_back()
         self._report()
-
-    async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
-        with translated():
-            try:
-                return dict(await self.consumer.getmany(timeout_ms=_POLL_MS, max_records=self._tuning.max_records))
-            except NoOffsetForPartitionError:
-                # the group never committed; every partition is sought before it is resumed
-                await asyncio.sleep(_POLL_MS / 1000)
-                return {}
 
     def _open_new(self) -> None:
         for held in self._held:

@@ -7,7 +7,7 @@ else was given our partitions.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
 
 from runtime import metrics
@@ -50,6 +50,11 @@ class Committer:
         self._asking: list[asyncio.Future[None]] = []
         self._limit: asyncio.Timeout | None = None
         self._everything = False
+        self._commits = 0
+
+    def pending(self) -> dict[str, Hashable]:
+        """Return what must move on by itself: commits, while there is one to make. See `Watchdog`."""
+        return {"commits": self._commits} if self._asking or self._limit or self._offsets(False) else {}
 
     async def prove(self) -> None:
         """Return once a commit that started after this call has succeeded. Raises `Fenced`."""
@@ -99,6 +104,7 @@ class Committer:
         else:
             self._on_answer(None)
             metrics.FORWARD_COMMIT_SECONDS.observe(self._clock.monotonic_s() - started_s)
+            self._commits += 1
             self._committed(offsets)
             _tell(asking, None)
 

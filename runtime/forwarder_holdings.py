@@ -1,7 +1,7 @@
 """The partitions a worker holds: what of them may be committed, and how they are given away."""
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Generic, TypeVar
 
 from runtime import metrics
@@ -10,6 +10,7 @@ from runtime.forwarder_commits import Committer, Offsets
 from runtime.forwarder_partition import Held
 from runtime.kafka import TopicPartition
 from runtime.lanes import Lanes
+from runtime.restart_limit import RestartLimit, TooManyRestarts
 from runtime.service import Service
 
 W = TypeVar("W")
@@ -20,7 +21,9 @@ _PASS_S = 0.2
 class Holdings(Generic[W]):
     """The partitions of the present assignment. `assignment` counts up whenever it changes."""
 
-    def __init__(self, service: Service[Any]) -> None:
+    def __init__(self, service: Service[Any], limit: RestartLimit, fail: Callable[[Exception], None]) -> None:
+        self._limit = limit
+        self._fail = fail
         self.assignment = 0
         self.refused: set[TopicPartition] = set()
         """Taken away by the group, which has not said yet what we get instead."""
@@ -76,6 +79,10 @@ class Holdings(Generic[W]):
             asyncio.get_running_loop().call_later(_PASS_S, held.end_jobs)
             self.refused.add(held.tp)
             self._forget(held)
+            try:
+                self._limit.restarted(held.tp, error)
+            except TooManyRestarts as too_many:
+                self._fail(too_many)
 
     # --- giving away --------------------------------------------------------------------------------------------
 

@@ -55,6 +55,13 @@ class Watchdog:
         return max((turns for _, turns in self._seen.values()), default=0)
 
 
+async def stuck_beside_kafka(
+    limit_s: float, pending: Pending, kafka: KafkaSettings, topic: str, client_id: str
+) -> Stuck:
+    """Return once something stood still for the limit while Kafka told about a topic to a client of its own."""
+    return await Watchdog(limit_s, pending, lambda: kafka_answers(kafka, topic, client_id)).stuck()
+
+
 async def kafka_answers(kafka: KafkaSettings, topic: str, client_id: str) -> bool:
     """Ask Kafka about a topic, by a client of its own; False when it does not answer soon."""
     try:

@@ -34,7 +34,7 @@ from runtime.task_health import TaskHealth
 from runtime.topics_check import check_topics
 from runtime.tuning import ProcessorSettings, TaskHostSettings
 from runtime.unended import Unended
-from runtime.watchdog import Watchdog, kafka_answers
+from runtime.watchdog import stuck_beside_kafka
 from schemas.topics import changelog, dead_letters
 
 S = TypeVar("S")
@@ -138,14 +138,15 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
     async def _watch(self) -> None:
         """End the work, by a drain, when it stands still without a reason."""
         settings = self._service.settings
-        kafka, topic = settings.kafka, self._processor.input_topic
-        watchdog = Watchdog(
+        stuck = await stuck_beside_kafka(
             # a commit may take as long as its deadline, and then begin anew
             max(settings.service.stuck_after_s, 2 * self._tuning.commit_deadline_s),
-            pending=lambda: self._health.pending(self._hosts),
-            answers=lambda: kafka_answers(kafka, topic, f"{self._application.application_id}-watchdog"),
+            lambda: self._health.pending(self._hosts),
+            settings.kafka,
+            self._processor.input_topic,
+            f"{self._application.application_id}-watchdog",
         )
-        self._fatal = self._fatal or await watchdog.stuck()
+        self._fatal = self._fatal or stuck
         self._service.stopping.set()
 
     # --- connecting ---------------------------------------------------------------------------------------------

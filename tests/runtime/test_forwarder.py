@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from runtime import forwarder, forwarder_opening
+from runtime import forwarder, forwarder_opening, watchdog
 from runtime.clock import SystemClock
 from runtime.config import KafkaSettings, RegistrySettings
 from runtime.errors import Fenced, InvalidRecord, Unavailable
 from runtime.forwarder import Forwarder
 from runtime.kafka import CommitFailedError, TopicPartition
 from runtime.log import get_logger
+from runtime.membership import GroupLost
 from runtime.registry import Registry
+from runtime.restart_limit import TooManyRestarts
 from runtime.service import Service
 from runtime.testing import LogRecord
 from runtime.tuning import ForwarderTuning, ForwardingSettings
@@ -48,6 +50,8 @@ class Group:
         self.listener: Forwarder | None = None
         self.reading: asyncio.Event = asyncio.Event()
         self.reading.set()
+        self.committing: asyncio.Event = asyncio.Event()
+        self.committing.set()
         self.generation = 1
         self.commits = 0
         self.throws_out_in_commit = False
@@ -88,7 +92,7 @@ class Group:
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         self.commits += 1
-        await asyncio.sleep(0)
+        await self.committing.wait()
         if self.commit_errors:
             raise self.commit_errors.pop(0)
         if self.throws_out_in_commit:
@@ -196,6 +200,42 @@ async def test_a_partition_is_not_read_before_the_turns_of_its_former_owner_are_
         group.reading.set()
         await run.stored(1)
         assert run.service.health.is_ready()
+
+
+async def test_commits_that_stand_still_while_kafka_answers_end_the_worker(working, monkeypatch) -> None:
+    async def answers(*_args) -> bool:
+        return True
+
+    async def soon(_limit_s: float, *rest) -> watchdog.Stuck:
+        return await stuck_beside_kafka(0.2, *rest)
+
+    stuck_beside_kafka = watchdog.stuck_beside_kafka
+    monkeypatch.setattr(watchdog, "kafka_answers", answers)
+    monkeypatch.setattr(forwarder, "stuck_beside_kafka", soon)
+    monkeypatch.setattr(forwarder, "_LONGEST_SHARE_S", 0.05)
+    group = Group()
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - it ends the worker while it is watched
+        async with working(group) as run:
+            await until(run.service.health.is_ready, 10)
+            group.committing.clear()
+            group.append("one")
+            await asyncio.wait_for(run.service.stopping.wait(), 10)
+    assert caught.group_contains(watchdog.Stuck, match=r"no progress for 0.2 s: commits; Kafka answers")
+    assert run.sent == []
+
+
+async def test_a_worker_that_loses_its_partitions_again_and_again_ends(working) -> None:
+    group = Group()
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - it ends the worker while it is watched
+        async with working(group, max_restarts=3) as run:
+            for count in range(3):
+                await until(run.service.health.is_ready, 10)
+                group.commit_errors.append(Fenced("given to another"))
+                group.append(f"text-{count}")
+                await until(lambda: not group.commit_errors, 10)
+                group.listener.on_partitions_assigned({TP})
+            await asyncio.Event().wait()
+    assert caught.group_contains(TooManyRestarts, match=r"restarted 3 times in 300 s, lastly for: given to another")
 
 
 async def test_a_revoke_lets_a_job_under_way_end_commits_it_and_starts_no_other(working) -> None:
@@ -358,7 +398,7 @@ async def test_a_consumer_whose_membership_nobody_tends_any_more_ends_the_proces
 
     with pytest.raises(ExceptionGroup) as raised:
         await until_it_ends()
-    assert raised.group_contains(Unavailable, match="unexpected")
+    assert raised.group_contains(GroupLost, match="stopped tending its membership")
 
 
 async def test_it_is_ready_again_after_a_failed_poll_though_nothing_new_comes(working) -> None:

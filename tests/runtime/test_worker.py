@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from audio.frames import FrameEncoder
-from runtime import partition, worker
+from runtime import partition, watchdog, worker
 from runtime.checkpoint import ChangelogReader, Checkpoint
 from runtime.clock import SystemClock
 from runtime.config import KafkaSettings, RegistrySettings, ServiceSettings
@@ -338,7 +338,7 @@ async def test_commits_that_stand_still_while_kafka_answers_end_the_worker_after
     async def answers(*_args) -> bool:
         return True
 
-    monkeypatch.setattr(worker, "kafka_answers", answers)
+    monkeypatch.setattr(watchdog, "kafka_answers", answers)
     monkeypatch.setattr(worker, "_RELEASE_S", 0.05)
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - it ends the worker while it is watched
         async with running(monkeypatch, commit_deadline_s=0.2, stuck_after_s=0.4) as cluster:
