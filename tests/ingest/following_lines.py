@@ -77,4 +77,9 @@ class OurLine:
 
     @property
     def received(self) -> list[int]:
-        return [effect.source_sequence for effect in self.effects if isinstance(effect, AudioReceived)]
+        return received(self.effects)
+
+
+def received(effects: list[Effect]) -> list[int]:
+    """Return the numbers of the packets that were handed on."""
+    return [effect.source_sequence for effect in effects if isinstance(effect, AudioReceived)]
