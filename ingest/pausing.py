@@ -43,18 +43,29 @@ class PauseState(Enum):
 
 @dataclass(slots=True)
 class _Call:
-    """What the sessions that state pauses told about one conversation. Times are monotonic seconds."""
+    """What the sessions that state pauses told about one conversation. Times are monotonic seconds.
+
+    `polled` are those of `paused` whose state is asked for now and then; `left_paused`: the last that said it by itself
+    ended in a pause, at `left_s`.
+    """
 
     paused: dict[tuple[object, str], bool] = field(default_factory=dict)
+    polled: set[tuple[object, str]] = field(default_factory=set)
     left_paused: bool = False
+    left_s: float = _LONG_AGO
     known_since_s: float = _LONG_AGO
     pause_ended_s: float = _LONG_AGO
 
     @property
     def state(self) -> PauseState:
-        if any(self.paused.values()) or (self.left_paused and not self.paused):
+        if self.left_paused or any(self.paused.values()):
             return PauseState.PAUSED
         return PauseState.ACTIVE if self.paused else PauseState.UNKNOWN
+
+    def confirm(self, now_s: float, as_of_s: float | None) -> None:
+        """Let what somebody says now, or what held at `as_of_s`, stand in place of the pause a session left behind."""
+        if self.left_paused and (as_of_s is None or as_of_s > self.left_s):
+            self.left_paused, self.pause_ended_s = False, now_s
 
 
 class PauseBook:
@@ -62,6 +73,9 @@ class PauseBook:
 
     A conversation is paused while any of them is. One whose last session ended in a pause stays paused until another
     session of it says what holds: nobody has said that the pause is over.
+
+    What is polled counts like a session, but its word is as old as the question (`as_of_s`, monotonic; None: it is
+    said now): a pause that a session left behind later than that stays.
     """
 
     def __init__(self, past_calls: int = _PAST_CALLS) -> None:
@@ -69,19 +83,31 @@ class PauseBook:
         self._calls: dict[str, _Call] = {}
         self._past: OrderedDict[str, _Call] = OrderedDict()
 
-    def opened(self, conversation: str, session: tuple[object, str], now_s: float) -> None:
+    def opened(
+        self, conversation: str, session: tuple[object, str], now_s: float, *, as_of_s: float | None = None
+    ) -> None:
         """Take down a session that states pauses, once its own state is known; it counts as active until told."""
         call = self._calls.get(conversation)
         if call is None:
             call = self._calls[conversation] = self._past.pop(conversation, _Call())
             call.known_since_s = now_s
-            if call.left_paused:
-                call.left_paused, call.pause_ended_s = False, now_s
+        call.confirm(now_s, as_of_s)
         call.paused[session] = False
+        if as_of_s is not None:
+            call.polled.add(session)
 
-    def told(self, conversation: str, session: tuple[object, str], now_s: float, *, paused: bool) -> None:
+    def told(
+        self,
+        conversation: str,
+        session: tuple[object, str],
+        now_s: float,
+        *,
+        paused: bool,
+        as_of_s: float | None = None,
+    ) -> None:
         """Take down that a session is paused, or no longer."""
         call = self._calls[conversation]
+        call.confirm(now_s, as_of_s)
         if call.paused[session] and not paused:
             call.pause_ended_s = now_s
         call.paused[session] = paused
@@ -90,10 +116,12 @@ class PauseBook:
         """Take down the end of a session."""
         call = self._calls[conversation]
         was_paused = call.paused.pop(session)
+        call.polled.discard(session)
         if was_paused:
             call.pause_ended_s = now_s
+            if call.paused.keys() == call.polled:
+                call.left_paused, call.left_s = True, now_s
         if not call.paused:
-            call.left_paused = was_paused
             del self._calls[conversation]
             if call.pause_ended_s > _LONG_AGO:
                 self._past[conversation] = call

@@ -516,3 +516,70 @@ def test_whatever_happens_nothing_of_a_pause_is_in_a_record_and_the_marks_fit(st
     assert all(MARKER not in record.value for record in story.records)
     values = [record.value for record in story.records if record.topic == topics.AUDIO.name]
     assert_the_marks_fit(decode(values, SchemaStore()))
+
+
+AUDIOHOOK, POLLED, LATER = (object(), "a"), (object(), "p"), (object(), "b")
+
+
+def polled_and_left_paused() -> PauseBook:
+    """A book after AudioHook opened at 10 s, a poll asked at 11 s said active, and AudioHook left paused at 20 s."""
+    book = PauseBook()
+    book.opened(CALL, AUDIOHOOK, 10)
+    book.opened(CALL, POLLED, 11.2, as_of_s=11)
+    book.told(CALL, AUDIOHOOK, 15, paused=True)
+    book.closed(CALL, AUDIOHOOK, 20)
+    return book
+
+
+def test_a_pause_left_behind_is_not_ended_by_what_was_polled_before():
+    book = polled_and_left_paused()
+    assert book.state(CALL) is PauseState.PAUSED
+    book.told(CALL, POLLED, 20.4, paused=False, as_of_s=19.9)
+    assert book.state(CALL) is PauseState.PAUSED
+    book.told(CALL, POLLED, 25.3, paused=False, as_of_s=25)
+    assert book.state(CALL) is PauseState.ACTIVE
+    assert book.pause_ended_s(CALL) == 25.3
+
+
+def test_a_pause_left_behind_stays_when_what_was_polled_is_forgotten_and_asked_for_again():
+    book = polled_and_left_paused()
+    book.closed(CALL, POLLED, 30)
+    assert book.state(CALL) is PauseState.PAUSED
+    book.opened(CALL, POLLED, 31, as_of_s=19)
+    assert book.state(CALL) is PauseState.PAUSED
+    book.told(CALL, POLLED, 36, paused=False, as_of_s=35.9)
+    assert book.state(CALL) is PauseState.ACTIVE
+
+
+def test_a_session_that_says_it_by_itself_ends_a_pause_left_behind_at_once():
+    book = polled_and_left_paused()
+    book.opened(CALL, LATER, 21)
+    assert book.state(CALL) is PauseState.ACTIVE
+
+
+def test_a_polled_pause_that_is_forgotten_stays_until_a_later_answer():
+    book = PauseBook()
+    book.opened(CALL, POLLED, 1, as_of_s=0.5)
+    book.told(CALL, POLLED, 1, paused=True, as_of_s=0.5)
+    book.closed(CALL, POLLED, 20)
+    assert book.state(CALL) is PauseState.PAUSED
+    book.opened(CALL, POLLED, 30, as_of_s=29)
+    assert book.state(CALL) is PauseState.ACTIVE
+
+
+def test_a_polled_state_that_is_forgotten_is_unknown():
+    book = PauseBook()
+    book.opened(CALL, POLLED, 1, as_of_s=0.5)
+    assert book.state(CALL) is PauseState.ACTIVE
+    book.closed(CALL, POLLED, 20)
+    assert book.state(CALL) is PauseState.UNKNOWN
+
+
+def test_a_polled_pause_that_ends_leaves_the_word_to_a_session_that_says_it_by_itself():
+    book = PauseBook()
+    book.opened(CALL, AUDIOHOOK, 1)
+    book.opened(CALL, POLLED, 2, as_of_s=1.5)
+    book.told(CALL, POLLED, 2, paused=True, as_of_s=1.5)
+    assert book.state(CALL) is PauseState.PAUSED
+    book.closed(CALL, POLLED, 3)
+    assert book.state(CALL) is PauseState.ACTIVE
