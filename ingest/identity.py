@@ -4,6 +4,7 @@ And conversation ids: which are the same.
 """
 
 from collections import OrderedDict
+from typing import NamedTuple
 from uuid import UUID
 
 _LIMIT = 100_000
@@ -25,19 +26,44 @@ def one_spelling(conversation_id: str) -> str:
         return conversation_id
 
 
+class Predecessor(NamedTuple):
+    """The session of another process that a session goes on from.
+
+    `last_captured_s` is when it last wrote anything (epoch); None where nothing is missing since, for it ended because
+    the media did.
+    """
+
+    session_id: str
+    last_captured_s: float | None
+
+
 class Lineage:
     """Remembers which session id a source's own key got, so that a later session can say what it goes on from."""
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
         self._ids: OrderedDict[str, str] = OrderedDict()
+        self._left_s: dict[str, float] = {}
+
+    def take_over(self, key: str, predecessor: Predecessor) -> None:
+        """Let the next session of a key go on from one of another process."""
+        self.note(key, predecessor.session_id)
+        if predecessor.last_captured_s is None:
+            self._left_s.pop(key, None)
+        else:
+            self._left_s[key] = predecessor.last_captured_s
+
+    def left_s(self, key: str) -> float | None:
+        """Return since when the audio of a key is missing that was just taken over (epoch); once, then None."""
+        return self._left_s.pop(key, None)
 
     def note(self, key: str, session_id: str) -> None:
         """Take down the session id of a key; the oldest are forgotten."""
         self._ids[key] = session_id
         self._ids.move_to_end(key)
         if len(self._ids) > self._limit:
-            self._ids.popitem(last=False)
+            forgotten, _ = self._ids.popitem(last=False)
+            self._left_s.pop(forgotten, None)
 
     def find(self, key: str | None) -> str | None:
         """Return the session id of a key; the key itself where it is of another process."""

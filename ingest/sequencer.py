@@ -2,7 +2,8 @@
 
 Each session gets an id of its own, a `sequence` over its records on calls.audio and an `event_counter` over those on
 calls.events. Audio for which there is no room gets no sequence; a GAP mark (reason OVERFLOW) with the exact length
-stands before the session's next record instead.
+stands before the session's next record instead. A session that goes on from another process's begins with a GAP mark
+(reason TAKEOVER): its media clock starts where the other's audio ended, so that all its positions lie behind the gap.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ingest.protocol import (
     SessionInfoChanged,
     SessionOpened,
 )
+from ingest.takeover import Takeover
 from runtime.errors import UsageError
 from schemas import topics
 from schemas.codec import SchemaStore
@@ -102,6 +104,7 @@ class _Session:
     sequence: int = 0
     counter: int = 0
     position_samples: int = 0
+    takeover: Takeover | None = None
     last_frame_s: float = -1
     audio_written_s: float = -1
     event_written_s: float = -1
@@ -133,9 +136,13 @@ class Sequencer:
         if session is None:
             message = f"{type(fact).__name__} for a session that is not open"
             raise UsageError(message)
+        taken_over = []
+        if session.takeover is not None:
+            taken_over = self._announce_takeover(session, session.takeover.gap_before(fact, at.wall_s), at)
+            fact = session.takeover.shifted(fact)
         if isinstance(fact, AudioReceived):
-            return self._audio(session, fact, at, room=room)
-        records = self._announce_dropped(session, at)
+            return taken_over + self._audio(session, fact, at, room=room)
+        records = taken_over + self._announce_dropped(session, at)
         if isinstance(fact, Mark):
             return records + self._mark(session, fact, at)
         if isinstance(fact, EventReceived):
@@ -161,6 +168,7 @@ class Sequencer:
         # a key that comes back is a return: the source need not say so
         before = self._lineage.find(fact.info.continued_from) or self._lineage.earlier(fact.key)
         info = replace(fact.info, continued_from=before)
+        left_s = self._lineage.left_s(fact.key)
         session = _Session(
             id=self._new_id(),
             key=info.conversation_id.encode(),
@@ -168,6 +176,7 @@ class Sequencer:
             source=fact.source,
             sample_rate_hz=fact.sample_rate_hz,
             opened=at,
+            takeover=None if left_s is None else Takeover(left_s, fact.sample_rate_hz),
         )
         self._sessions[fact.key] = session
         self._lineage.note(fact.key, str(session.id))
@@ -231,6 +240,13 @@ class Sequencer:
         else:
             dropped.duration_samples += fact.duration_samples
         return []
+
+    def _announce_takeover(self, session: _Session, gap_samples: int | None, at: Moment) -> list[Outgoing]:
+        if gap_samples is None:
+            return []
+        session.position_samples = max(0, gap_samples)
+        gap = AudioFrame(kind=FrameKind.GAP, reason=Reason.TAKEOVER, position_samples=0, duration_samples=gap_samples)
+        return self._both(session, CallEventKind.GAP, gap, at, estimated=True)
 
     def _announce_dropped(self, session: _Session, at: Moment) -> list[Outgoing]:
         dropped, session.dropped = session.dropped, None

@@ -3,7 +3,7 @@ from uuid import RFC_4122
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.identity import Lineage, one_spelling, uuid7
+from ingest.identity import Lineage, Predecessor, one_spelling, uuid7
 
 
 def test_a_uuid_is_the_same_however_it_is_written_and_other_ids_are_not():
@@ -32,3 +32,19 @@ def test_a_key_becomes_the_session_id_it_got_and_the_oldest_are_forgotten():
     for key in "abc":
         lineage.note(key, f"id-{key}")
     assert [lineage.find(key) for key in ("a", "b", "c", None)] == ["a", "id-b", "id-c", None]
+
+
+def test_a_key_that_was_taken_over_goes_on_from_the_other_process_and_says_once_since_when():
+    lineage = Lineage(limit=2)
+    lineage.take_over("a", Predecessor("id-elsewhere", 12.5))
+    assert lineage.earlier("a") == "id-elsewhere"
+    assert (lineage.left_s("a"), lineage.left_s("a")) == (12.5, None)
+    lineage.take_over("a", Predecessor("id-ended", None))
+    assert (lineage.earlier("a"), lineage.left_s("a")) == ("id-ended", None)
+
+
+def test_what_was_forgotten_is_not_said_later():
+    lineage = Lineage(limit=1)
+    lineage.take_over("a", Predecessor("id-a", 1.0))
+    lineage.note("b", "id-b")
+    assert lineage.left_s("a") is None
