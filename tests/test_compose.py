@@ -20,7 +20,14 @@ ROOT = Path(__file__).parent.parent
 COMPOSE = read((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-SIMULATORS = {"audiohook-client", "media-streams", "appfoundry", "cognigy-bot"}
+SIMULATORS = {
+    "audiohook-client",
+    "media-streams",
+    "appfoundry",
+    "media-websocket",
+    "conversation-audio",
+    "cognigy-bot",
+}
 OTHERS = {"kafka", "registry", "setup"} | SIMULATORS
 """What is no component: the two servers, what prepares them, and the other side."""
 SECRETS = {

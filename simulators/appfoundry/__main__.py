@@ -1,7 +1,7 @@
-"""The command: `python -m simulators.appfoundry --port 3911 --app app-1 --socket socket-1`.
+"""The command: `python -m simulators.appfoundry --port 3911 --app app-1 --socket socket-1 --audio`.
 
-Each WebSocket plays one speaker's lines of the shipped conversation, once, from its first connection on. SIGTERM or
-Ctrl-C ends it. Exit code 0, or 2 for a wrong command line.
+Each WebSocket plays one speaker's lines of the shipped conversation, once, from its first connection on; with `--audio`
+what was spoken too. SIGTERM or Ctrl-C ends it. Exit code 0, or 2 for a wrong command line.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from rich.console import Console
 
 from simulators.appfoundry import script
 from simulators.appfoundry.server import IDLE_LIMIT_S, AppFoundryServer
+from simulators.live_call.player import LivePlayer
+from simulators.live_call.script import disturbed
 from simulators.websocket_server.server import LOOPBACK, token_check, until_told
 
 
@@ -23,6 +25,7 @@ def main(  # noqa: PLR0913, PLR0917 - one argument per option
     app: Annotated[str, typer.Option(help="The app's id.")] = "app",
     sockets: Annotated[list[str] | None, typer.Option("--socket", help="A WebSocket's id; repeatable.")] = None,
     channel: Annotated[str, typer.Option(help="external or internal: whose lines are transcribed.")] = "external",
+    audio: Annotated[bool, typer.Option("--audio", help="Send the sound beside the words.")] = False,
     speed: Annotated[float, typer.Option(min=0.01, help="Seconds of the conversation per second.")] = 1.0,
     token_file: Annotated[Path | None, typer.Option(help="Holds the only valid token; without it any is.")] = None,
     idle_limit_s: Annotated[float, typer.Option(min=0, help="Close after so long without a ping.")] = IDLE_LIMIT_S,
@@ -33,7 +36,10 @@ def main(  # noqa: PLR0913, PLR0917 - one argument per option
         timelines = dict.fromkeys(sockets or ["socket"], script.spoken(channel))
     except ValueError as mistake:
         raise typer.BadParameter(str(mistake)) from None
-    server = AppFoundryServer(app, timelines, is_valid=token_check(token_file), speed=speed, idle_limit_s=idle_limit_s)
+    calls = {one: LivePlayer(disturbed(channel), speed=speed) for one in timelines} if audio else {}
+    server = AppFoundryServer(
+        app, timelines, is_valid=token_check(token_file), speed=speed, idle_limit_s=idle_limit_s, calls=calls
+    )
     asyncio.run(_serve(server, list(timelines), port, host))
     if report is not None:
         report.write_text(json.dumps(server.as_json(), indent=1) + "\n")

@@ -10,6 +10,8 @@ from typing import Any, Final
 from simulators.conversation import script as conversation
 
 MS_PER_S: Final = 1000
+AUDIO_FIELD: Final = "payload"
+"""A choice: the document does not name the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,9 @@ def error(at_ms: int, text: str) -> Message:
     return typed(at_ms, "error", message=text)
 
 
-def audio(at_ms: int, payload: bytes) -> Message:
-    """Return a chunk of audio."""
-    return typed(at_ms, "audio", payload=base64.b64encode(payload).decode("ascii"))
+def audio(at_ms: int, payload: bytes, name: str = AUDIO_FIELD) -> Message:
+    """Return a chunk of audio; `name` is the field that holds it."""
+    return typed(at_ms, "audio", **{name: base64.b64encode(payload).decode("ascii")})
 
 
 def typed(at_ms: int, kind: str, **fields: Any) -> Message:

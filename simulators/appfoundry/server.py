@@ -1,4 +1,4 @@
-"""Sends timelines to the WebSockets of one app, and keeps every message that clients send."""
+"""Sends timelines and audio to the WebSockets of one app, and keeps every message that clients send."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from simulators.appfoundry.script import Timeline, encoded
+from simulators.appfoundry.script import AUDIO_FIELD, Timeline, audio, encoded
+from simulators.live_call.player import LivePlayer
 from simulators.websocket_server.server import Peer, Server, Spawn
 
 IDLE_LIMIT_S: Final = 60.0
@@ -31,13 +32,13 @@ class Sent:
 
 
 class AppFoundryServer(Server):
-    """The stand-in: one app and its WebSockets, each with what `play` sends.
+    """The stand-in: one app and its WebSockets, each with what `play` sends, and its audio if `calls` has it.
 
     speed: seconds of a timeline per second. idle_limit_s: a connection over which no ping came for so long is closed
-    with 1000. `refuse_next(1, 403)` forbids the next handshake.
+    with 1000. audio_field: where a chunk's base64 stands. `refuse_next(1, 403)` forbids the next handshake.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument per thing a WebSocket has
         self,
         app_id: str,
         timelines: Mapping[str, Timeline],
@@ -45,6 +46,8 @@ class AppFoundryServer(Server):
         is_valid: Callable[[str], bool],
         speed: float = 1.0,
         idle_limit_s: float | None = IDLE_LIMIT_S,
+        calls: Mapping[str, LivePlayer] | None = None,
+        audio_field: str = AUDIO_FIELD,
     ) -> None:
         """Prepare the WebSockets; raises ValueError for a speed that is not positive."""
         super().__init__(is_valid=is_valid, no_ping_s=idle_limit_s)
@@ -55,8 +58,12 @@ class AppFoundryServer(Server):
         self.received: list[Received] = []
         self._timelines = dict(timelines)
         self._sockets = {self._path(app_id, websocket_id): websocket_id for websocket_id in timelines}
+        self.calls = dict(calls or {})
+        for call in self.calls.values():
+            call.note = self.note_change
         self._app_id = app_id
         self._speed = speed
+        self._audio_field = audio_field
 
     def path(self, websocket_id: str) -> str:
         """Return where a WebSocket is dialled."""
@@ -85,9 +92,8 @@ class AppFoundryServer(Server):
 
     def as_json(self) -> dict[str, Any]:
         """Return what happened as plain values for JSON."""
-        return {
-            "connections": self.connections,
-            "handshakes": [{"authorized": one.authorized, "status": one.status} for one in self.handshakes],
+        return self.seen_as_json() | {
+            "calls": {name: call.report.as_json() for name, call in self.calls.items()},
             "sent": [
                 {"websocket_id": one.websocket_id, "content": str(one.content), "reached": one.reached}
                 for one in self.sent
@@ -105,14 +111,20 @@ class AppFoundryServer(Server):
         """Close it as idle."""
         await peer.close(NORMAL_CLOSURE, "idle")
 
-    async def converse(self, peer: Peer, spawn: Spawn) -> None:  # noqa: ARG002 - nothing of a connection's own runs
-        """Keep what the client says; what it hears comes from `play` and `send`."""
+    async def converse(self, peer: Peer, spawn: Spawn) -> None:
+        """Keep what the client says; what it hears comes from its call, `play` and `send`."""
         websocket_id = self._sockets[peer.path]
         peer.tags.add(websocket_id)
+        call = self.calls.get(websocket_id)
+        if call is not None:
+            spawn(call.play(peer, self._encode))
         self.note_change()
         async for message in peer:
             self.received.append(Received(websocket_id, message))
             self.note_change()
+
+    def _encode(self, payload: bytes) -> str | bytes:
+        return audio(0, payload, self._audio_field).content
 
     @staticmethod
     def _path(app_id: str, websocket_id: str) -> str:

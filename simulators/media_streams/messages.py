@@ -27,12 +27,9 @@ class Refusal(Exception):
         return json.dumps({"status": BAD_REQUEST, "code": self.code, "message": self.text})
 
 
-def read_subscription(message: str | bytes, already: int = 0) -> tuple[str, ...]:
-    """Return the interaction ids of a subscription, each once; `already` are subscribed. Raises Refusal."""
-    ids = tuple(dict.fromkeys(_interaction_id(entry) for entry in _entries(message)))
-    if already + len(ids) > INTERACTIONS_MAX:
-        raise Refusal(TOO_MANY, f"a connection carries at most {INTERACTIONS_MAX} interactions")
-    return ids
+def read_subscription(message: str | bytes) -> tuple[str, ...]:
+    """Return the interaction ids of a subscription, each once. Raises Refusal."""
+    return tuple(dict.fromkeys(_interaction_id(entry) for entry in _entries(message)))
 
 
 def packet_text(interaction_id: str, packet: Packet) -> str:
@@ -49,14 +46,16 @@ def packet_text(interaction_id: str, packet: Packet) -> str:
 
 def media_not_available(interaction_id: str) -> str:
     """Return the answer for an interaction that is unknown or over."""
-    return json.dumps(
-        {
-            "status": BAD_REQUEST,
-            "code": NOT_AVAILABLE,
-            "interactionId": interaction_id,
-            "message": "the interaction is unknown or has ended",
-        }
-    )
+    return _refused(interaction_id, NOT_AVAILABLE, "the interaction is unknown or has ended")
+
+
+def too_many(interaction_id: str) -> str:
+    """Return the answer for an interaction that has no room on its connection; the others have."""
+    return _refused(interaction_id, TOO_MANY, f"a connection carries at most {INTERACTIONS_MAX} interactions")
+
+
+def _refused(interaction_id: str, code: str, text: str) -> str:
+    return json.dumps({"status": BAD_REQUEST, "code": code, "interactionId": interaction_id, "message": text})
 
 
 def _entries(message: str | bytes) -> list[Any]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +19,8 @@ from websockets.protocol import Event, State
 
 LOOPBACK: Final = "127.0.0.1"
 CLOSE_TIMEOUT_S: Final = 1.0
+NO_CLOSE_FRAME: Final = 1006
+ANYTHING: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG})
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine for as long as its connection lives."""
@@ -33,8 +35,27 @@ class Handshake:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a connection ended: 1006 where no close frame came; `by_client`: the client closed it first."""
+
+    path: str
+    code: int
+    reason: str
+    by_client: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    status: int
+    retry_after: str | None
+
+
 class Peer(ServerConnection):
-    """One connection. `tags` say what it is about, `pings` counts the protocol's pings that came over it."""
+    """One connection. `tags` say what it is about, `pings` counts the protocol's pings that came over it.
+
+    `heard_s` is when, on the loop's clock, one of the frames it `heeds` came last.
+    """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         """Take what the library gives."""
@@ -42,6 +63,7 @@ class Peer(ServerConnection):
         self.tags: set[str] = set()
         self.pings = 0
         self.heard_s = self.loop.time()
+        self.heeds = frozenset({Opcode.PING})
         self._is_cut = False
 
     @property
@@ -59,29 +81,49 @@ class Peer(ServerConnection):
         self._is_cut = True
         self.transport.abort()
 
+    def ending(self) -> Ending:
+        """Say how it ended, once it has."""
+        code = self.close_code or NO_CLOSE_FRAME
+        return Ending(self.path, code, self.close_reason or "", self.protocol.close_rcvd_then_sent is True)
+
     def process_event(self, event: Event) -> None:
         """Count pings; the library answers them."""
-        if isinstance(event, Frame) and event.opcode is Opcode.PING:
-            self.pings += 1
-            self.heard_s = self.loop.time()
+        if isinstance(event, Frame):
+            self.pings += event.opcode is Opcode.PING
+            if event.opcode in self.heeds:
+                self.heard_s = self.loop.time()
         super().process_event(event)
 
 
 class Server(ABC):
     """A server for one run; `async with server.serving() as url:`.
 
-    is_valid: tells whether a bearer token is good. no_ping_s: a connection over which no ping came for so long is given
-    to `neglected`; None: never. Hooks with a `tag` concern the connections with that tag, without one all of them.
+    is_valid: tells whether a bearer token is good; None: handshakes need no token. no_ping_s: a connection over which
+    nothing of what it `heeds` came for so long is given to `neglected`; None: never. Hooks with a `tag` concern the
+    connections with that tag, without one all of them.
+
+    `most_at_once` are the most connections that were open on one path at a time.
     """
 
-    def __init__(self, *, is_valid: Callable[[str], bool], no_ping_s: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        is_valid: Callable[[str], bool] | None,
+        no_ping_s: float | None = None,
+        heeds: frozenset[Opcode] = frozenset({Opcode.PING}),
+    ) -> None:
         """Prepare; nothing listens yet."""
         self.url = ""
         self.handshakes: list[Handshake] = []
+        self.endings: list[Ending] = []
         self.connections = 0
+        self.most_at_once: Counter[str] = Counter()
         self._is_valid = is_valid
         self._no_ping_s = no_ping_s
-        self._refusals: deque[int] = deque()
+        self._heeds = heeds
+        self._seen: set[str] = set()
+        self._expired: set[str] = set()
+        self._refusals: deque[_Refusal] = deque()
         self._peers: list[Peer] = []
         self._change = asyncio.Event()
 
@@ -137,9 +179,17 @@ class Server(ABC):
 
     # --- faults
 
-    def refuse_next(self, times: int, status: int = HTTPStatus.UNAUTHORIZED) -> None:
+    def refuse_next(self, times: int, status: int = HTTPStatus.UNAUTHORIZED, retry_after: str | None = None) -> None:
         """Answer that many handshakes with an HTTP status, whatever their token."""
-        self._refusals.extend([status] * times)
+        self._refusals.extend([_Refusal(int(status), retry_after)] * times)
+
+    def refuse_no_more(self) -> None:
+        """Forget the refusals that are left."""
+        self._refusals.clear()
+
+    def expire_tokens(self) -> None:
+        """Let no token be valid that has been used here so far."""
+        self._expired |= self._seen
 
     def abort(self, tag: str | None = None) -> None:
         """Cut connections now."""
@@ -165,29 +215,55 @@ class Server(ABC):
                 reached += 1
         return reached
 
+    # --- what a stand-in may ask
+
+    def accepts(self, token: str, is_valid: Callable[[str], bool]) -> bool:
+        """Return whether a token is good here and now; it has been used from then on."""
+        self._seen.add(token)
+        return token not in self._expired and is_valid(token)
+
+    def seen_as_json(self) -> dict[str, Any]:
+        """Return what every stand-in saw, as plain values for JSON; no token is among it."""
+        return {
+            "connections": self.connections,
+            "handshakes": [{"authorized": one.authorized, "status": one.status} for one in self.handshakes],
+            "endings": [{"code": one.code, "reason": one.reason, "by_client": one.by_client} for one in self.endings],
+            "most_at_once": max(self.most_at_once.values(), default=0),
+        }
+
     # --- the library's side
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        scheme, _, token = "".join(request.headers.get_all("Authorization")[:1]).partition(" ")
-        authorized = scheme.lower() == "bearer" and bool(token) and self._is_valid(token)
+        authorized = self._is_valid is None or self._bears_token(request, self._is_valid)
         path = path_of(request)
+        retry_after = None
         if self._refusals:
-            status = self._refusals.popleft()
+            refusal = self._refusals.popleft()
+            status, retry_after = refusal.status, refusal.retry_after
         else:
-            status = self.status_of(path) if authorized else HTTPStatus.UNAUTHORIZED.value
-        self.handshakes.append(Handshake(path, authorized, int(status)))
+            status = int(self.status_of(path)) if authorized else HTTPStatus.UNAUTHORIZED.value
+        self.handshakes.append(Handshake(path, authorized, status))
         self.note_change()
         if status == HTTPStatus.SWITCHING_PROTOCOLS:
             return None
         response = connection.respond(HTTPStatus(status), HTTPStatus(status).phrase + "\n")
         if status == HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
+        if retry_after is not None:
+            response.headers["Retry-After"] = retry_after
         return response
+
+    def _bears_token(self, request: Request, is_valid: Callable[[str], bool]) -> bool:
+        scheme, _, token = "".join(request.headers.get_all("Authorization")[:1]).partition(" ")
+        return scheme.lower() == "bearer" and bool(token) and self.accepts(token, is_valid)
 
     async def _handle(self, connection: ServerConnection) -> None:
         peer = cast("Peer", connection)
+        peer.heeds = self._heeds
         self.connections += 1
         self._peers.append(peer)
+        open_here = sum(one.path == peer.path for one in self.peers())
+        self.most_at_once[peer.path] = max(self.most_at_once[peer.path], open_here)
         self.note_change()
         try:
             async with asyncio.TaskGroup() as group:
@@ -201,8 +277,10 @@ class Server(ABC):
                 await _while_open(self.converse(peer, spawn))
                 for task in tasks:
                     task.cancel()
+            await peer.close()
         finally:
             self._peers.remove(peer)
+            self.endings.append(peer.ending())
             self.note_change()
 
     async def _watch(self, peer: Peer, no_ping_s: float) -> None:

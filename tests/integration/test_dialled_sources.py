@@ -264,7 +264,7 @@ async def test_a_peer_that_is_gone_ends_the_session_and_one_that_comes_back_begi
             await topic.until(lambda found: ("CLOSED", "BUDGET_SPENT") in found.marks())
             async with audiohook(settings):
                 pass
-            peers.media._refusals.clear()
+            peers.media.refuse_no_more()
             await peers.media.until(lambda: bool(peers.media.peers(CALL)))
     found = await topic.rest()
     marks = [mark for mark in found.marks() if mark[0] != "GAP"]

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import contextlib
 import json
 
@@ -9,6 +10,8 @@ from websockets.frames import Close
 
 from simulators.appfoundry.script import Message, Timeline, error, intent, transcript, typed
 from simulators.appfoundry.server import AppFoundryServer, Received
+from simulators.live_call.player import LivePlayer
+from simulators.live_call.script import Cut, Script
 
 SPEED = 20.0
 TIMELINE = Timeline(
@@ -139,3 +142,29 @@ async def test_the_report_is_json():
 def test_a_timeline_cannot_stand_still():
     with pytest.raises(ValueError, match="speed"):
         serving(speed=0.0)
+
+
+async def test_audio_comes_beside_the_words_and_goes_on_after_a_cut():
+    sound = bytes(range(160)) * 50
+    call = LivePlayer(Script(audio=sound, actions=(Cut(200),), backlog_ms=60_000).plan(), speed=SPEED)
+    server = serving(calls={"s-2": call})
+    async with server.serving():
+        async with dialled(server, "s-2") as client:
+            first = [json.loads(await client.recv()) for _ in range(10)]
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+        async with dialled(server, "s-2") as client:
+            await server.send("s-2", {"type": "transcript", "text": "now"})
+            rest = [json.loads(await client.recv()) for _ in range(41)]
+    chunks = [message for message in first + rest if message["type"] == "audio"]
+    assert b"".join(base64.b64decode(chunk["payload"]) for chunk in chunks) == sound
+    assert [message["text"] for message in rest if message["type"] == "transcript"] == ["now"]
+    assert server.as_json()["calls"]["s-2"]["cuts"] == 1
+
+
+async def test_the_field_of_audio_can_be_chosen():
+    call = LivePlayer(Script(audio=b"\xff" * 160).plan(), speed=SPEED)
+    server = serving(calls={"s-2": call}, audio_field="data")
+    async with server.serving(), dialled(server, "s-2") as client:
+        message = json.loads(await client.recv())
+    assert base64.b64decode(message["data"]) == b"\xff" * 160

@@ -43,16 +43,10 @@ def test_anything_else_is_a_bad_request(message):
     assert (answer["status"], answer["code"]) == (400, "badRequest")
 
 
-def test_a_connection_carries_fifty_interactions():
-    def entries(count):
-        return [WANTED | {"interactionId": f"c-{number}"} for number in range(count)]
-
-    assert len(messages.read_subscription(subscription(*entries(50)))) == 50
-    assert len(messages.read_subscription(subscription(*entries(20)), already=30)) == 20
-    for count, already in ((51, 0), (21, 30)):
-        with pytest.raises(messages.Refusal) as refusal:
-            messages.read_subscription(subscription(*entries(count)), already)
-        assert json.loads(refusal.value.answer())["code"] == "tooManyInteractions"
+def test_one_interaction_too_many_is_answered_with_its_id():
+    answer = json.loads(messages.too_many("c-51"))
+    assert "50" in answer.pop("message")
+    assert answer == {"status": 400, "code": "tooManyInteractions", "interactionId": "c-51"}
 
 
 def test_a_packet_has_the_four_fields_of_the_document():

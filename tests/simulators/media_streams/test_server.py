@@ -171,7 +171,6 @@ async def test_unknown_and_ended_interactions_are_not_available_and_the_others_g
     [
         ("{", "badRequest"),
         (b"\x00", "badRequest"),
-        (subscription(*(f"c-{number}" for number in range(51))), "tooManyInteractions"),
     ],
 )
 async def test_a_first_message_that_is_no_subscription_ends_the_connection(first, code):
@@ -184,6 +183,58 @@ async def test_a_first_message_that_is_no_subscription_ends_the_connection(first
     assert (answer["status"], answer["code"]) == (400, code)
     assert end.value.rcvd == Close(1008, code)
     assert server.reports["c-1"].sent == []
+
+
+async def test_the_fifty_first_interaction_is_refused_and_it_alone():
+    ids = [f"c-{number}" for number in range(52)]
+    server = serving(*(Interaction(name, plan(1), starts_on_subscription=False) for name in ids))
+    async with server.serving(), dialled(server, *ids[:30]) as client:
+        await client.send(subscription(*ids[30:51]))
+        refused = json.loads(await client.recv())
+        assert (refused["code"], refused["interactionId"]) == ("tooManyInteractions", "c-50")
+        for name in ids:
+            server.begin(name)
+        messages = await messages_until_told_of_the_end(client, calls=50)
+        assert {m["interactionId"] for m in messages if "payload" in m} == set(ids[:50])
+        await client.send(subscription("c-51"))
+        assert json.loads(await client.recv())["interactionId"] == "c-51"
+    assert server.reports["c-50"].subscriptions == 0
+
+
+async def test_an_interaction_can_become_available_late():
+    server = serving(Interaction("c-1", plan(3), not_available_times=2))
+    async with server.serving(), dialled(server, "c-1") as client:
+        for _ in range(2):
+            assert json.loads(await client.recv())["code"] == "mediaNotAvailable"
+            await client.send(subscription("c-1"))
+        assert numbers(await messages_until_told_of_the_end(client)) == [0, 1, 2]
+
+
+async def test_what_was_kept_while_nobody_listened_comes_at_once_and_no_more_than_that():
+    server = serving(Interaction("c-1", plan(1500, actions=(Drop(1000),)), backlog_ms=600))
+    report = server.reports["c-1"]
+    async with server.serving():
+        async with dialled(server, "c-1") as client:
+            assert numbers(await rest(client)) == list(range(50))
+        await asyncio.sleep(2 / SPEED)
+        async with dialled(server, "c-1") as client:
+            after = numbers([json.loads(await client.recv())])
+            joined_ms = server._now_ms("c-1")
+            after += numbers([json.loads(await client.recv()) for _ in range(40)])
+    assert after == list(range(after[0], after[0] + 41))
+    assert after[0] * 20 >= 3000 - 600
+    assert after[0] * 20 <= joined_ms - 600 + 20
+    assert report.truth().lost_spans == ((50 * 160, after[0] * 160),)
+
+
+async def test_a_short_absence_with_a_backlog_loses_nothing():
+    server = serving(Interaction("c-1", plan(100, actions=(Drop(1000),)), backlog_ms=60_000))
+    report = server.reports["c-1"]
+    async with server.serving():
+        for _ in range(2):
+            async with dialled(server, "c-1") as client:
+                await rest(client) if not report.drops else await messages_until_told_of_the_end(client)
+    assert report.sequence_numbers == list(range(100))
 
 
 async def test_a_subscription_has_to_come_in_time():
