@@ -106,7 +106,7 @@ class Fleet:
             "TOPIC_PREFIX": self.kafka.topic_prefix,
             "PYTHONPATH": str(ROOT),
             "SILENCE_ADMIN_PORT": "0",
-            "SILENCE_TASK_HOST_MAX_RECORDS": "40",
+            "SILENCE_TASK_HOST_MAX_RECORDS": "10",
             "SILENCE_TASK_HOST_COMMIT_INTERVAL_MS": "150",
             "SILENCE_TASK_HOST_HEARTBEAT_INTERVAL_MS": "300",
             "SILENCE_TASK_HOST_SESSION_TIMEOUT_MS": str(self.timing.session_ms),

@@ -47,6 +47,6 @@ async def test_every_schedule_ends_with_the_bytes_of_an_undisturbed_run(
 async def test_schedules_that_kill_the_broker_end_with_the_same_bytes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcomes = await disturbed(tmp_path, capsys, WITH_OUTAGES, at_once=2)
+    outcomes = await disturbed(tmp_path, capsys, WITH_OUTAGES, at_once=4)
     assert len(outcomes) >= 4
     assert all(outcome.outages > 0 for outcome in outcomes)
