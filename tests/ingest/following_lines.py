@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from ingest.dialling import Dial, Line
-from ingest.protocol import AudioReceived, DialledProtocol, Effect
+from ingest.dial import Dial, DialledSource
+from ingest.line import Line
+from ingest.protocol import AudioReceived, Call, DialledProtocol, Effect
 from ingest.sources.media_streams.protocol import MediaStreamsProtocol, Wanted
 from runtime.clock import SystemClock
 from runtime.oauth import TokenSource
@@ -70,7 +71,9 @@ class OurLine:
         self.outlet = FakeOutlet()
         dial = Dial("media-streams", "1 of 1", url, POLICY, lambda: Watched(machine(), self), 3600)
         dialer = Dialer("media-streams", url, POLICY, SystemClock(), token=token)
-        self._line = Line(dial, dialer, surroundings(self.outlet))
+        source = DialledSource("media-streams", 50, lambda *_: dial, (), lambda _: None)
+        around = surroundings(self.outlet)
+        self._line = Line(source, "1", Call(CALL), around, make_dialer=lambda _: dialer, over=lambda _: None)
 
     async def run(self) -> None:
         await self._line.run()
