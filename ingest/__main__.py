@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from ingest.config import IngestSettings
+from ingest.dial import DialledSource
 from ingest.dialling import Dialling
 from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.pausing import PauseRules
@@ -13,11 +14,12 @@ from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
 from ingest.table import ACCEPTING, DIALLED
-from runtime.errors import Unavailable
+from runtime.errors import ConfigError, Unavailable
 from runtime.http import HttpClient
 from runtime.kafka import partition_counts, start_producer
 from runtime.metrics import INGEST_UNACKNOWLEDGED_SECONDS
 from runtime.oauth import TokenSource
+from runtime.pace import Pace
 from runtime.service import Service, main
 from schemas import topics
 
@@ -88,6 +90,18 @@ async def token_source(service: Service[IngestSettings]) -> AsyncIterator[TokenS
         yield TokenSource(http, url, own.client_id, own.client_secret, service.clock, settings=names)
 
 
+def follow_listed(dialling: Dialling, sources: Iterable[DialledSource]) -> None:
+    """Follow what the settings name. Raises `ConfigError` for what cannot be."""
+    refusals = [
+        f"{source.name}: call {call.conversation_id}: {refusal}"
+        for source in sources
+        for call in source.listed
+        if (refusal := dialling.follow(source.name, call)) is not None
+    ]
+    if refusals:
+        raise ConfigError(refusals)
+
+
 async def start(service: Service[IngestSettings]) -> None:
     """Accept calls and dial until told to stop, then drain. Raises `Unavailable` where records are lost by that."""
     settings = service.settings
@@ -95,8 +109,10 @@ async def start(service: Service[IngestSettings]) -> None:
     rules = PauseRules(settings.publish_when_pause_unknown, settings.resume_guard_s)
     surroundings = Surroundings(outlet, service.clock, service.log, Encoding(service.store), rules=rules)
     servers = [IngestServer(make(settings), surroundings) for make in ACCEPTING.values()]
+    sources = [make(settings) for make in DIALLED.values()]
     async with token_source(service) as token, asyncio.TaskGroup() as tasks:
-        dialling = Dialling([dial for make in DIALLED.values() for dial in make(settings).dials()], surroundings, token)
+        dialling = Dialling(sources, surroundings, token, Pace(settings.dials_per_s))
+        follow_listed(dialling, sources)
         tasks.create_task(outlet.run())
         beating = tasks.create_task(beat(service, surroundings, (*servers, dialling)))
         for server in servers:

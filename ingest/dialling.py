@@ -1,228 +1,152 @@
-"""The connections we open: each source we call says which, and each is kept up on its own.
+"""The calls we follow, and the lines that carry them (`ingest.line`): one connection each, over all its lives.
 
-A line is one of them over its lives. A life is any number of connections, one after the other, and the sessions live on
-over them: it ends when nothing more will come, when no connection could be had within the budget, or with this process.
-After a spent budget the line rests, then a new life begins, with new sessions that go on from the old ones. Whatever
-happens to one line, the others and the sources that call us go on.
+A call goes to the line of its source that has most calls and still has room, else to a new line. A line that has no
+call left ends. Whatever happens to one line, the others and the sources that call us go on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 
-from ingest.connecting import ConnectionSettings
-from ingest.protocol import Call, DialledProtocol
-from ingest.session import Session, Surroundings
-from runtime.connection import Connection
+from ingest.dial import Dial, DialledSource, policy_of
+from ingest.identity import one_spelling
+from ingest.line import Line
+from ingest.protocol import Call, Ended
+from ingest.session import Surroundings
 from runtime.errors import ConfigError
-from runtime.metrics import INGEST_CONNECTIONS, INGEST_OWNED
 from runtime.oauth import TokenSource
-from runtime.supervision import GivenUp, Policy
+from runtime.pace import Pace
 from runtime.websocket import Dialer
-from schemas.symbols import Reason
 
-T = TypeVar("T")
+__all__ = ["Dial", "DialledSource", "Dialling", "policy_of"]
 
-_NORMAL, _GOING_AWAY = 1000, 1001
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """One connection to open and to keep.
-
-    `connection` names it in the log. `new_protocol` makes its machine, which lives on over losses and spent budgets; a
-    new one is made only where the old one failed, which is our fault. `bearer`: the token stands in the header of the
-    handshake; `wants_token`: the machine is given it before each connection, whether or not it stands there too.
-    """
-
-    source_name: str
-    connection: str
-    url: str
-    policy: Policy
-    new_protocol: Callable[[], DialledProtocol]
-    rest_s: float = 60.0
-    bearer: bool = True
-    wants_token: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DialledSource:
-    """A source we call. Its session keys are conversation ids.
-
-    `dial` returns the connection for the first calls of a line, at most `calls_per_connection`, under a name for the
-    log. `listed` are the calls that the source's own settings name. `refuse` says why a call cannot be followed, None
-    where it can.
-    """
-
-    name: str
-    calls_per_connection: int
-    dial: Callable[[str, Sequence[Call]], Dial]
-    listed: Sequence[Call]
-    refuse: Callable[[Call], str | None]
-
-    def dials(self) -> list[Dial]:
-        """Return the connections for the calls of its own settings."""
-        size = self.calls_per_connection
-        shares = [self.listed[start : start + size] for start in range(0, len(self.listed), size)]
-        return [self.dial(f"{number} of {len(shares)}", share) for number, share in enumerate(shares, 1)]
-
-
-def policy_of(own: ConnectionSettings) -> Policy:
-    """Return how the connections of a source are kept, as its settings say."""
-    return Policy(
-        attempts=own.attempts,
-        first_delay_s=own.first_delay_s,
-        longest_delay_s=own.longest_delay_s,
-        open_timeout_s=own.open_timeout_s,
-        ping_interval_s=own.ping_interval_s or None,
-        pong_timeout_s=own.pong_timeout_s,
-        close_timeout_s=own.close_timeout_s,
-        inactivity_s=own.inactivity_s or None,
-        stable_s=own.stable_s,
-        max_message_bytes=own.max_message_bytes,
-    )
-
-
-class Line:
-    """One connection that is to be up, over all its lives."""
-
-    def __init__(self, dial: Dial, dialer: Dialer, surroundings: Surroundings) -> None:
-        self._dial = dial
-        self._dialer = dialer
-        self._surroundings = surroundings
-        self._log = surroundings.log.bind(source=dial.source_name, connection=dial.connection)
-        self._clock = surroundings.clock
-        self._draining = False
-        self._over = False
-        self._whole: asyncio.Timeout | None = None
-        self._wait: asyncio.Timeout | None = None
-        self._open = INGEST_CONNECTIONS.labels(dial.source_name)
-        self._owned = INGEST_OWNED.labels(dial.source_name)
-        self._protocol = dial.new_protocol()
-        self._session = Session(dial.source_name, self._protocol, surroundings)
-
-    async def run(self) -> None:
-        """Keep the connection up until nothing more will come over it, or until drained."""
-        self._owned.inc()
-        try:
-            async with asyncio.timeout(None) as self._whole:
-                await self._live()
-                while not (self._draining or self._over):
-                    await self._unless_drained(asyncio.sleep(self._dial.rest_s))
-                    await self._live()
-        except TimeoutError:
-            self._log.warning("a peer did not close in time", budget_s=self._dial.policy.close_timeout_s)
-        finally:
-            self._whole = None
-            self._owned.dec()
-
-    def drain(self) -> None:
-        """End the sessions the way the peer expects it, within the close timeout, and the connection after that."""
-        if self._draining:
-            return
-        self._draining = True
-        now_s = asyncio.get_running_loop().time()
-        self._session.drain()
-        if self._whole is not None:
-            self._whole.reschedule(now_s + self._dial.policy.close_timeout_s)
-        if self._wait is not None:
-            self._wait.reschedule(now_s)
-
-    def keep_alive(self) -> None:
-        """Let quiet sessions write ALIVE."""
-        self._session.keep_alive()
-
-    async def _live(self) -> None:
-        """Go through one life. Its sessions are closed at its end, whatever that was."""
-        reason = None
-        try:
-            try:
-                await self._keep_up()
-            except (GivenUp, ConfigError) as error:
-                reason = Reason.BUDGET_SPENT
-                self._report(error)
-                self._session.take(self._protocol.gave_up(self._clock.monotonic_s()))
-        except Exception as error:  # noqa: BLE001 - one line's fault must not end the others
-            reason = Reason.OTHER
-            self._log.error("a source we call failed", seconds=self._dial.rest_s, exc_info=error)
-            self._session.end(reason)
-            self._protocol = self._dial.new_protocol()
-            self._session = Session(self._dial.source_name, self._protocol, self._surroundings)
-        finally:
-            self._session.end(reason or (Reason.DRAIN if self._draining else Reason.OTHER))
-
-    async def _keep_up(self) -> None:
-        """Dial and serve until nothing more will come, or until drained. Raises `GivenUp` and `ConfigError`."""
-        while not (self._draining or self._protocol.finished):
-            connection = await self._unless_drained(self._dialer.connect())
-            if connection is not None:
-                await self._serve(connection)
-        self._session.finish_drain()
-        self._over = True
-        self._log.info("a connection is no longer wanted", cause="drain" if self._draining else "all sessions ended")
-
-    async def _serve(self, connection: Connection) -> None:
-        self._open.inc()
-        self._log.info("a connection is open", attempt=self._dialer.attempt)
-        try:
-            await self._session.run(connection)
-        finally:
-            self._open.dec()
-            await connection.close(_GOING_AWAY if self._draining else _NORMAL, "")
-
-    async def _unless_drained(self, waiting: Awaitable[T]) -> T | None:
-        """Wait for something; None where a drain came first."""
-        try:
-            async with asyncio.timeout(None) as self._wait:
-                return await waiting
-        except TimeoutError:
-            if self._draining:
-                return None
-            raise
-        finally:
-            self._wait = None
-
-    def _report(self, error: GivenUp | ConfigError) -> None:
-        """Say that no connection can be had, and for how long none is tried."""
-        if isinstance(error, ConfigError):
-            cause, attempts, status = "configuration", self._dialer.attempt, None
-            self._log.error("the configuration is bad", mistakes=error.mistakes)
-        else:
-            cause, attempts, status = error.reason, error.attempts, error.status
-        self._log.error(
-            "a source cannot be reached; its sessions end, and it is tried again after a rest",
-            cause=cause,
-            attempt=attempts,
-            status=status,
-            seconds=self._dial.rest_s,
-        )
+LONGEST_ID_CHARACTERS = 200
+"""Longest conversation id that is followed."""
 
 
 class Dialling:
-    """All lines of the process. `token` gives the bearer token of every dial; one OAuth client serves them all.
+    """All calls that the process follows. `token` gives the tokens of every dial, `pace` how fast dials may come.
 
-    Making it raises `ConfigError` for what cannot be dialled.
+    Ids of conversations are the same however they are spelled.
     """
 
-    def __init__(self, dials: Iterable[Dial], surroundings: Surroundings, token: TokenSource | None) -> None:
-        self._lines = [
-            Line(dial, Dialer(dial.source_name, dial.url, dial.policy, surroundings.clock, token=token), surroundings)
-            for dial in dials
-        ]
+    def __init__(
+        self,
+        sources: Iterable[DialledSource],
+        surroundings: Surroundings,
+        token: TokenSource | None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._surroundings = surroundings
+        self._token = token
+        self._pace = pace
+        self._lines: dict[str, list[Line]] = {name: [] for name in self._sources}
+        self._where: dict[tuple[str, str], Line] = {}
+        self._made = 0
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def followed(self) -> Mapping[tuple[str, str], Call]:
+        """The calls that are followed, by source name and conversation id."""
+        return {key: line.calls[key[1]] for key, line in self._where.items()}
+
+    def follow(self, source_name: str, call: Call) -> str | None:
+        """Follow a call; one that is followed already changes nothing. Return why it cannot be; None: it is."""
+        call = replace(call, conversation_id=one_spelling(call.conversation_id))
+        key = source_name, call.conversation_id
+        if key in self._where:
+            return None
+        source = self._sources.get(source_name)
+        if source is None:
+            return "there is no such source to call"
+        refusal = self._refusal(source, call)
+        if refusal is None:
+            try:
+                self._where[key] = self._place(source, call)
+            except ConfigError as error:
+                refusal = "; ".join(error.mistakes)
+        return refusal
+
+    def unfollow(self, source_name: str, conversation_id: str, ended: Ended) -> None:
+        """End the session of a call and forget it; one that is not followed changes nothing."""
+        conversation_id = one_spelling(conversation_id)
+        line = self._where.pop((source_name, conversation_id), None)
+        if line is not None:
+            line.unfollow(conversation_id, ended)
 
     async def run(self) -> None:
-        """Keep all lines up until they are drained, or until nothing more will come over any of them."""
-        async with asyncio.TaskGroup() as tasks:
-            for line in self._lines:
-                tasks.create_task(line.run())
+        """Keep up what the calls need, until drained."""
+        async with asyncio.TaskGroup() as self._tasks:
+            for source_name, lines in self._lines.items():
+                for line in lines:
+                    self._tasks.create_task(self._keep(line, source_name))
+            await self._stopping.wait()
+        self._tasks = None
 
     def drain(self) -> None:
         """End all sessions the way their peers expect it; `run` returns within twice the longest close timeout."""
-        for line in self._lines:
+        self._stopping.set()
+        for line in self._all():
             line.drain()
 
     def keep_alive(self) -> None:
         """Let quiet sessions write ALIVE."""
-        for line in self._lines:
+        for line in self._all():
             line.keep_alive()
+
+    def _all(self) -> list[Line]:
+        return [line for lines in self._lines.values() for line in lines]
+
+    def _refusal(self, source: DialledSource, call: Call) -> str | None:
+        if self._stopping.is_set():
+            return "the process is stopping"
+        if not 0 < len(call.conversation_id) <= LONGEST_ID_CHARACTERS:
+            return f"its id is not of 1 to {LONGEST_ID_CHARACTERS} characters"
+        return source.refuse(call)
+
+    def _place(self, source: DialledSource, call: Call) -> Line:
+        """Give a call to a line. Raises `ConfigError` where its connection cannot be dialled."""
+        lines, conversation_id = self._lines[source.name], call.conversation_id
+        with_room = [line for line in lines if line.room(conversation_id)] if source.calls_per_connection > 1 else []
+        if with_room:
+            fullest = max(with_room, key=lambda line: len(line.calls))
+            fullest.follow(call)
+            return fullest
+        self._made += 1
+        name = str(self._made) if source.calls_per_connection > 1 else conversation_id
+        over = partial(self._forget, source.name)
+        line = Line(source, name, call, self._surroundings, make_dialer=self._dialer, over=over)
+        lines.append(line)
+        if self._tasks is not None:
+            self._tasks.create_task(self._keep(line, source.name))
+        return line
+
+    def _dialer(self, dial: Dial) -> Dialer:
+        return Dialer(
+            dial.source_name,
+            dial.url,
+            dial.policy,
+            self._surroundings.clock,
+            token=self._token if dial.bearer or dial.wants_token else None,
+            bearer=dial.bearer,
+            pace=self._pace,
+            claim=dial.claim,
+        )
+
+    async def _keep(self, line: Line, source_name: str) -> None:
+        """Run a line to its end, then forget it and what it still carries."""
+        try:
+            await line.run()
+        except Exception:
+            self._surroundings.log.exception("a line failed; its calls are no longer followed", source=source_name)
+        finally:
+            self._lines[source_name].remove(line)
+            for conversation_id in line.calls:
+                self._forget(source_name, conversation_id)
+
+    def _forget(self, source_name: str, conversation_id: str) -> None:
+        """Take a call as no longer followed. A line tells it before anybody can have it followed again."""
+        self._where.pop((source_name, conversation_id), None)

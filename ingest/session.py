@@ -2,18 +2,21 @@
 
 The reader's path does nothing but parse, count, enqueue and answer: it never waits for Kafka. A source that calls us
 has one connection: whatever ends it (the peer, the network, a deadline, this process, an error of ours), its sessions
-are closed on the topics. A source we call has one after the other, and its sessions live on over them.
+are closed on the topics. A source we call has one after the other, and its sessions live on over them. Commands from
+outside (a call more, one less, the end) act on the protocol at once, and what they say to the peer follows in order.
 """
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
 from ingest.identity import Lineage, uuid7
+from ingest.ledger import Ledger
 from ingest.outlet import Outlet
 from ingest.pausing import Gate, PauseBook, PauseRules
 from ingest.protocol import (
@@ -21,7 +24,7 @@ from ingest.protocol import (
     CloseConnection,
     Effect,
     Fact,
-    Observation,
+    GiveUp,
     Observed,
     SendBinary,
     SendText,
@@ -34,13 +37,9 @@ from runtime.clock import Clock
 from runtime.log import Logger
 from runtime.metrics import (
     INGEST_BYTES,
-    INGEST_DRIFT_SAMPLES,
     INGEST_DROPPED,
-    INGEST_ENDED,
     INGEST_FRAMES,
-    INGEST_OBSERVED,
     INGEST_PONG_SECONDS,
-    INGEST_SESSIONS,
 )
 from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy, Reason
@@ -63,18 +62,6 @@ class Transport(Protocol):
         """Close the connection with this code; returns when it is closed."""
 
 
-@dataclass(slots=True)
-class _Account:
-    """What the log line of a session says at its end."""
-
-    opened_s: float
-    conversation: str
-    correlation: str | None
-    frames: int = 0
-    received_bytes: int = 0
-    drift_samples: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What every connection of the process shares."""
@@ -93,9 +80,18 @@ class Surroundings:
 
 
 class Session:
-    """The shell of one protocol: of a connection that was accepted, or of those dialled one after the other."""
+    """The shell of one protocol: of a connection that was accepted, or of those dialled one after the other.
 
-    def __init__(self, source_name: str, protocol: SourceProtocol, surroundings: Surroundings) -> None:
+    `over` is told the keys of the sessions that the protocol has ended for good.
+    """
+
+    def __init__(
+        self,
+        source_name: str,
+        protocol: SourceProtocol,
+        surroundings: Surroundings,
+        over: Callable[[str], None] | None = None,
+    ) -> None:
         self._protocol = protocol
         self._gate = Gate(surroundings.book, surroundings.rules)
         self._sequencer = Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage)
@@ -103,48 +99,89 @@ class Session:
         self._clock = surroundings.clock
         self._log = surroundings.log
         self._source = source_name
+        self._over = over
         self._frames = INGEST_FRAMES.labels(self._source)
         self._bytes = INGEST_BYTES.labels(self._source)
         self._pongs = INGEST_PONG_SECONDS.labels(self._source)
-        self._accounts: dict[str, _Account] = {}
+        self._ledger = Ledger(source_name, surroundings.clock, surroundings.log)
+        self._serving = False
+        self._waiting: deque[Effect] = deque()
+        self._fault: Exception | None = None
+        self._woken = False
         self._scope: asyncio.Timeout | None = None
         self._drain_wanted = False
+        self._given_up: GiveUp | None = None
+
+    @property
+    def serving(self) -> bool:
+        """True while there is a connection."""
+        return self._serving
+
+    @property
+    def given_up(self) -> GiveUp | None:
+        """Why the protocol gave up the last connection; None where it did not."""
+        return self._given_up
 
     async def run(self, transport: Transport) -> None:
         """Serve a connection until it is over."""
         lost = ConnectionLost(_ABNORMAL, "", ClosedBy.LOCAL)
+        self._serving, self._given_up = True, None
         try:
             await self._serve(transport)
         except ConnectionLost as error:
             lost = error
         except Exception as error:  # noqa: BLE001 - one session's fault must not end the others
-            self._log.error("a session failed", source=self._source, exc_info=error)
+            self._failed(error)
             lost = ConnectionLost(_OUR_FAULT, "", ClosedBy.LOCAL)
             with suppress(ConnectionLost):
                 await transport.close(_OUR_FAULT, "")
         finally:
+            self._serving, self._woken, self._fault = False, False, None
+            self._waiting.clear()
             self.take(self._protocol.disconnected(self._clock.monotonic_s(), lost.code, lost.reason, lost.closed_by))
+
+    def command(self, act: Callable[[float], list[Effect]]) -> None:
+        """Let the protocol do something at this time, whatever its connection does.
+
+        Its facts are taken at once; what it says to the peer is sent as soon as that can be, and not without a
+        connection. A fault ends the connection, as one in what the peer sent does.
+        """
+        try:
+            effects = act(self._clock.monotonic_s())
+            self.take(effects)
+        except Exception as error:  # noqa: BLE001 - one session's fault must not end the others
+            if not self._serving:
+                self._failed(error)
+            self._fault = error if self._serving else None
+        else:
+            if self._serving:
+                self._waiting += effects
+        self._wake()
 
     def drain(self) -> None:
         """Let the protocol end its sessions the way the peer expects it."""
-        self._drain_wanted = True
-        # a deadline that passes in this very moment ends the wait as well
-        if self._scope is not None and not self._scope.expired():
-            self._scope.reschedule(asyncio.get_running_loop().time())
+        if self._serving:
+            self.command(self._protocol.drain)
+        else:
+            self._drain_wanted = True
 
     def finish_drain(self) -> None:
         """Drain now if no connection was there to do it over."""
         if self._drain_wanted:
             self._drain_wanted = False
-            self.take(self._protocol.drain(self._clock.monotonic_s()))
+            self.command(self._protocol.drain)
 
     def end(self, reason: Reason) -> None:
         """Close the sessions that are still open, without asking the protocol: it is of no more use."""
-        self.take([SessionClosed(key, reason, closed_by=ClosedBy.LOCAL) for key in tuple(self._accounts)])
+        for key in self._ledger.open:
+            self._take(SessionClosed(key, reason, closed_by=ClosedBy.LOCAL))
 
     def keep_alive(self) -> None:
         """Write ALIVE for sessions that have been quiet for long."""
         self._outlet.put(self._sequencer.keep_alive(self._now()))
+
+    def _failed(self, error: Exception) -> None:
+        self._log.error("a session failed", source=self._source, exc_info=error)
 
     def _now(self) -> Moment:
         return Moment(self._clock.wall_s(), self._clock.monotonic_s())
@@ -152,7 +189,8 @@ class Session:
     async def _serve(self, transport: Transport) -> None:
         protocol = self._protocol
         await self._do(transport, protocol.connected(self._clock.monotonic_s()))
-        while not protocol.finished:
+        self.finish_drain()
+        while await self._go_on(transport):
             message = await self._receive(transport)
             arrived_s = self._clock.monotonic_s()
             if isinstance(message, bytes):
@@ -163,11 +201,24 @@ class Session:
                 effects = protocol.receive_text(message, arrived_s)
                 await self._do(transport, effects)
                 self._measure_text(effects, arrived_s)
-            elif self._drain_wanted:
-                self._drain_wanted = False
-                await self._do(transport, protocol.drain(arrived_s))
-            else:
+            elif not self._woken:
                 await self._do(transport, protocol.timeout(arrived_s))
+
+    async def _go_on(self, transport: Transport) -> bool:
+        """Send what commands left; tell whether anything more may come. Raises the fault of a command."""
+        self._woken = False
+        while self._waiting:
+            await self._send(transport, self._waiting.popleft())
+        if self._fault is not None:
+            raise self._fault
+        return not self._protocol.finished and self._given_up is None
+
+    def _wake(self) -> None:
+        """End a wait for the next message."""
+        self._woken = self._serving
+        # a deadline that passes in this very moment ends the wait as well
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
 
     def _measure_text(self, effects: list[Effect], arrived_s: float) -> None:
         """Count the audio a text carried, or how long its answer took."""
@@ -179,8 +230,8 @@ class Session:
                 self._pongs.observe(self._clock.monotonic_s() - arrived_s)
 
     async def _receive(self, transport: Transport) -> str | bytes | None:
-        """Return the next message; None when the protocol's deadline has passed or a drain is wanted."""
-        if self._drain_wanted:
+        """Return the next message; None when the protocol's deadline has passed or a command woke it."""
+        if self._woken:
             return None
         deadline_s = self._protocol.deadline_s()
         loop_s = asyncio.get_running_loop().time()
@@ -197,33 +248,44 @@ class Session:
         """Carry effects out: facts at once, then what goes to the peer, in order."""
         self.take(effects)
         for effect in effects:
-            if isinstance(effect, SendText):
-                await _send(transport, effect.text)
-            elif isinstance(effect, SendBinary):
-                await _send(transport, effect.data)
-            elif isinstance(effect, CloseConnection):
-                await transport.close(effect.code, effect.reason)
+            await self._send(transport, effect)
+
+    async def _send(self, transport: Transport, effect: Effect) -> None:
+        """Do what an effect asks of the connection; most ask nothing."""
+        if isinstance(effect, SendText):
+            await _send(transport, effect.text)
+        elif isinstance(effect, SendBinary):
+            await _send(transport, effect.data)
+        elif isinstance(effect, CloseConnection):
+            await transport.close(effect.code, effect.reason)
 
     def take(self, effects: Sequence[Effect]) -> None:
         """Enqueue the facts among effects, as far as they may be published, and count the rest. Never waits."""
         for effect in effects:
             if isinstance(effect, Observed):
-                self._observe(effect)
+                self._ledger.observe(effect)
+            elif isinstance(effect, GiveUp):
+                self._given_up = effect
             elif isinstance(effect, Fact):
-                for passed in self._gate.take(effect, self._clock.monotonic_s()):
-                    if isinstance(passed, AudioReceived):
-                        self._take_audio(passed)
-                    elif isinstance(passed, Observed):
-                        self._observe(passed)
-                    else:
-                        self._take_fact(passed)
+                self._take(effect)
+                if isinstance(effect, SessionClosed) and effect.reason is not Reason.BUDGET_SPENT and self._over:
+                    self._over(effect.key)
+
+    def _take(self, fact: Fact) -> None:
+        for passed in self._gate.take(fact, self._clock.monotonic_s()):
+            if isinstance(passed, AudioReceived):
+                self._take_audio(passed)
+            elif isinstance(passed, Observed):
+                self._ledger.observe(passed)
+            else:
+                self._take_fact(passed)
 
     def _take_fact(self, fact: Fact) -> None:
         if isinstance(fact, SessionClosed):
-            self._ended(fact)
+            self._ledger.closed(fact, self._sequencer.session_id(fact.key))
         self._outlet.put(self._sequencer.take(fact, self._now()))
         if isinstance(fact, SessionOpened):
-            self._opened(fact)
+            self._ledger.opened(fact, self._sequencer.session_id(fact.key))
 
     def _take_audio(self, audio: AudioReceived) -> None:
         room = self._outlet.has_room
@@ -231,53 +293,7 @@ class Session:
         self._outlet.put(records)
         if not room:
             INGEST_DROPPED.labels("overflow").inc()
-        account = self._accounts.get(audio.key)
-        if account is not None:
-            account.frames += 1
-            account.received_bytes += len(audio.payload)
-
-    def _observe(self, observed: Observed) -> None:
-        if observed.what is Observation.DRIFT_SAMPLES:
-            account = self._accounts.get(observed.key)
-            if account is not None:
-                INGEST_DRIFT_SAMPLES.labels(self._source).inc(abs(observed.amount - account.drift_samples))
-                account.drift_samples = observed.amount
-            return
-        INGEST_OBSERVED.labels(self._source, observed.what.value).inc(observed.amount)
-        if observed.detail:
-            self._log.warning(
-                "a peer broke its protocol", source=self._source, reason=observed.what.value, defect=observed.detail
-            )
-
-    def _opened(self, fact: SessionOpened) -> None:
-        if fact.key in self._accounts:
-            return
-        INGEST_SESSIONS.labels(self._source).inc()
-        self._accounts[fact.key] = _Account(
-            self._clock.monotonic_s(), fact.info.conversation_id, fact.info.correlation_id
-        )
-
-    def _ended(self, fact: SessionClosed) -> None:
-        account = self._accounts.pop(fact.key, None)
-        if account is None:
-            return
-        INGEST_SESSIONS.labels(self._source).dec()
-        INGEST_ENDED.labels(self._source, fact.reason.lower()).inc()
-        write = self._log.info if fact.reason in (Reason.END, Reason.DRAIN) else self._log.warning
-        write(
-            "a session ended",
-            source=self._source,
-            session=self._sequencer.session_id(fact.key),
-            conversation=account.conversation,
-            correlation=account.correlation,
-            reason=fact.reason.lower(),
-            close_code=fact.code,
-            seconds=round(self._clock.monotonic_s() - account.opened_s, 3),
-            media_frames=account.frames,
-            media_bytes=account.received_bytes,
-            position_samples=fact.position_samples,
-            drift_samples=account.drift_samples,
-        )
+        self._ledger.heard(audio)
 
 
 async def _send(transport: Transport, message: str | bytes) -> None:

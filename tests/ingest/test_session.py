@@ -53,6 +53,9 @@ class Pipe:
         self.closed: list[int] = []
         self.send_error: Exception | None = None
         self.blocked = False
+        self.release = asyncio.Event()
+        self.token: str | None = None
+        self.attempt = 1
         for item in script:
             self.arriving.put_nowait(item)
 
@@ -64,7 +67,7 @@ class Pipe:
 
     async def send(self, message: str | bytes) -> None:
         if self.blocked:
-            await asyncio.Event().wait()
+            await self.release.wait()
         if self.send_error is not None:
             raise self.send_error
         self.sent.append(message)

@@ -24,14 +24,17 @@ def test_nothing_is_dialled_by_default():
     assert [call for make in DIALLED.values() for call in make(IngestSettings()).listed] == []
 
 
-def test_every_dialled_source_names_its_connections_by_itself():
+def test_every_dialled_source_says_how_the_calls_of_its_settings_are_dialled():
     settings = IngestSettings(
         oauth=OAuthSettings(client_id="id", client_secret="secret"),
         media_streams=MediaStreamsSettings(interactions=("a", "b", "c"), interactions_per_socket=2, rest_s=7),
         appfoundry=AppFoundrySettings(app_id="app", sockets={"x": "a", "y": "b"}, rest_s=7),
     )
     for name, make in DIALLED.items():
-        found = make(settings).dials()
-        assert {(dial.source_name, dial.rest_s) for dial in found} == {(name, 7)}
-        assert len({dial.connection for dial in found}) == len(found) == 2
-        assert all("{" not in dial.url for dial in found)
+        source = make(settings)
+        assert source.name == name
+        for call in source.listed:
+            assert source.refuse(call) is None
+            dial = source.dial("line", [call])
+            assert (dial.source_name, dial.connection, dial.rest_s) == (name, "line", 7)
+            assert "{" not in dial.url

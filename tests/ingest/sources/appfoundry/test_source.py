@@ -16,7 +16,8 @@ def settings(**environ: str) -> IngestSettings:
 
 
 def dials(settings: IngestSettings) -> list[Dial]:
-    return source.dialled(settings.appfoundry, settings.place).dials()
+    found = source.dialled(settings.appfoundry, settings.place)
+    return [found.dial(call.connection_id or "", [call]) for call in found.listed]
 
 
 def test_without_sockets_the_source_is_off():
@@ -25,7 +26,7 @@ def test_without_sockets_the_source_is_off():
 
 def test_each_websocket_is_dialled_for_its_conversation():
     found = dials(settings(APP_ID="app 1", SOCKETS=json.dumps({"ws-1": "call-1", "ws-2": "call-2"}), REST_S="7"))
-    assert [dial.connection for dial in found] == ["1 of 2", "2 of 2"]
+    assert [dial.connection for dial in found] == ["ws-1", "ws-2"]
     assert found[1].url == "wss://api.mypurecloud.com/v2/appfoundry/apps/app%201/websockets/ws-2"
     assert {dial.source_name for dial in found} == {"appfoundry"}
     assert {dial.rest_s for dial in found} == {7}

@@ -15,7 +15,10 @@ def settings(**environ: str) -> IngestSettings:
 
 
 def dials(settings: IngestSettings) -> list[Dial]:
-    return source.dialled(settings.media_streams, settings.place).dials()
+    found = source.dialled(settings.media_streams, settings.place)
+    size = found.calls_per_connection
+    shares = [found.listed[start : start + size] for start in range(0, len(found.listed), size)]
+    return [found.dial(f"{number} of {len(shares)}", share) for number, share in enumerate(shares, 1)]
 
 
 def test_without_interactions_the_source_is_off():
