@@ -26,6 +26,8 @@ SIMULATORS = {
     "appfoundry",
     "media-websocket",
     "conversation-audio",
+    "oauth",
+    "platform",
     "cognigy-bot",
 }
 OTHERS = {"kafka", "registry", "setup"} | SIMULATORS

@@ -1,23 +1,21 @@
 """The login server: a Starlette application that issues tokens, and what it does to its clients."""
 
-import asyncio
 import base64
 import contextlib
 import secrets
-import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from runtime.clock import Clock, SystemClock
+from simulators.http_server import server as http_server
 
 PATH: Final = "/oauth/token"
 DAY_S: Final = 86_400
@@ -25,35 +23,10 @@ _SECRET_FIELDS = ("client_id", "client_secret", "access_token")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What one request meets. Without any field set it is served.
+class Fault(http_server.Fault):
+    """What one request meets; `changes` replaces fields of a token's answer, None takes a field away."""
 
-    `status` other than 200 is answered with an error of that status; `retry_after` stands in its header; `delay_s`
-    stands before the answer; `body` is sent in place of the answer; `changes` replaces fields of a token's answer, None
-    takes a field away.
-    """
-
-    status: int = 200
-    retry_after: str | None = None
-    delay_s: float = 0.0
-    body: bytes | None = None
     changes: dict[str, Any] = field(default_factory=dict)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the process it runs in, and stops at once when told to."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.told = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        """Serve until told to stop."""
-        await self.told.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @dataclass
@@ -92,36 +65,15 @@ class OAuthServer:
     @contextlib.asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator[str]:
         """Serve on loopback inside this process while the context lasts (port 0: any free one); give the token URL."""
-        listener = socket.create_server(("127.0.0.1", port))
-        config = uvicorn.Config(
-            self.application(),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=1,
-        )
-        running = _Server(config)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(running.serve(sockets=[listener]))
-            try:
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
-            finally:
-                running.told.set()
+        async with http_server.serving(self.application(), port) as url:
+            yield url + PATH
 
     async def _answer(self, request: Request) -> Response:
         self.requests += 1
         form = parse_qs((await request.body()).decode("ascii", "replace"), keep_blank_values=True)
         fault = self.script.popleft() if self.script else Fault()
-        if fault.delay_s:
-            await asyncio.sleep(fault.delay_s)
-        if fault.body is not None:
-            return Response(fault.body, fault.status)
-        if fault.status != 200:  # noqa: PLR2004 - the status of success
-            headers = {"retry-after": fault.retry_after} if fault.retry_after is not None else None
-            return JSONResponse({"error": "as_told"}, fault.status, headers)
-        refusal = self._refusal(request, form)
-        return refusal or self._token(fault)
+        told = await fault.answer({"error": "as_told"})
+        return told or self._refusal(request, form) or self._token(fault)
 
     def _refusal(self, request: Request, form: dict[str, list[str]]) -> Response | None:
         if any(name in request.query_params or name in form for name in _SECRET_FIELDS):
