@@ -137,6 +137,37 @@ INGEST_UNACKNOWLEDGED_SECONDS = Gauge(
 INGEST_APPEND_SECONDS = Histogram(
     "callstream_ingest_append_seconds", "From a record's arrival to Kafka's acknowledgement.", buckets=_FAST_S
 )
+INGEST_PLATFORM_WATCHED = Gauge(
+    "callstream_ingest_platform_watched_conversations", "Conversations the platform is asked about."
+)
+INGEST_PLATFORM_QUESTIONS = Counter(
+    "callstream_ingest_platform_questions_total", "Questions about a conversation, by what came of them.", ["outcome"]
+)
+INGEST_PLATFORM_AGE_SECONDS = Histogram(
+    "callstream_ingest_platform_answer_age_seconds",
+    "How old an answer had become when the next one came: a pause was known at most so long after it began or ended.",
+    buckets=(1, 2.5, 5, 5.25, 5.5, 6, 7.5, 10, 15, 20, 30, 60, 120, 300),
+)
+INGEST_PLATFORM_STALE = Counter(
+    "callstream_ingest_platform_stale_total", "Times no answer came for so long that the last one counted no more."
+)
+INGEST_FOLLOW_MEMBER = Gauge(
+    "callstream_ingest_follow_member", "1 while this process is a member of the group that shares calls.subscriptions."
+)
+INGEST_FOLLOW_PARTITIONS = Gauge(
+    "callstream_ingest_follow_partitions", "Partitions of calls.subscriptions whose calls this process follows."
+)
+INGEST_FOLLOWED = Gauge(
+    "callstream_ingest_followed_calls", "Calls followed here because a subscription says so.", ["source"]
+)
+INGEST_FOLLOW_REFUSED = Counter(
+    "callstream_ingest_subscriptions_refused_total", "Subscriptions that could not be followed.", ["reason"]
+)
+INGEST_FOLLOW_TAKEN_OVER = Counter(
+    "callstream_ingest_calls_taken_over_total",
+    "Calls that came with a partition, by whether a predecessor was found.",
+    ["predecessor"],
+)
 
 # sinks
 
