@@ -20,7 +20,7 @@ from callstream.replay.recording_stage import RecordingStage
 from callstream.replay.stage import Stage, WantedConversation
 from callstream.replay.task_stage import TaskStage
 from processors.cognigy import config as cognigy
-from processors.cognigy.client import RestClient
+from processors.cognigy.client import http_client, rest_client
 from processors.cognigy.forward import CognigyForward
 from processors.cognigy.pace import Pace
 from processors.transcription import config as transcription
@@ -28,7 +28,6 @@ from processors.transcription.forward import Transcription
 from runtime.clock import SystemClock
 from runtime.config import Settings, load, prefix_of
 from runtime.errors import ConfigError, UsageError
-from runtime.http import HttpClient
 from runtime.log import get_logger
 from runtime.processor import InputRecord
 from runtime.tuning import ProcessorSettings
@@ -36,7 +35,6 @@ from schemas.codec import SchemaStore
 from sinks.recording_sync.config import RecordingSyncSettings, check_settings
 
 _PROCESSORS = Path(__file__).parents[2] / "processors"
-_MARGIN_S = 3.0
 _REFUSED: Mapping[str, str] = MappingProxyType(
     {"audit_log": "its log is one chain: what was audited is never written a second time"}
 )
@@ -124,18 +122,16 @@ def _transcription(around: Around) -> Stage:
 def _cognigy(around: Around) -> Stage:
     """Return cognigy against a stand-in or the bot's test address. Inputs are as old as they were live: not at all."""
     settings = load(cognigy.CognigySettings, prefix_of("cognigy"), changes={"TOPIC_PREFIX": around.prefix})
-    url, token = cognigy.endpoint(settings)
-    if not harmless(url):
+    if not harmless(cognigy.endpoint(settings)[0]):
         message = (
             "COGNIGY_ENDPOINT_URL: a replay would talk to the bot that callers talk to; "
             "name the bot's test address (https://host/test) or a stand-in on this machine"
         )
         raise ConfigError([message])
     clock, around_it = _RecordTime(), AsyncExitStack()
-    timeout_s = settings.read_timeout_s
-    http = HttpClient("cognigy", timeout_s=timeout_s, connections=1, clock=SystemClock(), any_status=True)
+    http = http_client(settings, SystemClock(), connections=1)
     around_it.push_async_exit(http)
-    client = RestClient(http, url, token, timeout_s=timeout_s + _MARGIN_S, clock=clock)
+    client = rest_client(settings, http, clock)
     rules = cognigy.rules(settings)
     pace = Pace(settings.rate_per_s, settings.burst)
     forward = CognigyForward(client, rules, pace, clock, get_logger("replay"), worker=around.place)

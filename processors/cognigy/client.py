@@ -4,6 +4,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from processors.cognigy.config import CognigySettings, endpoint
 from processors.cognigy.logic import NoReply, Reply
 from runtime.clock import Clock
 from runtime.errors import Unavailable
@@ -47,3 +48,23 @@ class RestClient:
             return NoReply(unsent=False)
         retry_after_s = wait_of(answer.headers.get("retry-after"), self._clock.wall_s())
         return Reply(answer.status, answer.body.replace(token.encode(), _BLOT), retry_after_s)
+
+
+def http_client(settings: CognigySettings, clock: Clock, connections: int) -> HttpClient:
+    """Return the way to the bot's host, as the settings bound it."""
+    return HttpClient(
+        "cognigy",
+        timeout_s=settings.read_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        connections=connections,
+        clock=clock,
+        any_status=True,
+        longest_answer_bytes=settings.longest_answer_bytes,
+    )
+
+
+def rest_client(settings: CognigySettings, http: HttpClient, clock: Clock) -> RestClient:
+    """Return the bot's REST endpoint as the settings name it. Raises `ConfigError`."""
+    url, token = endpoint(settings)
+    # the whole may take as long as its parts, so that a connection that is not made counts as unsent
+    return RestClient(http, url, token, timeout_s=settings.connect_timeout_s + settings.read_timeout_s, clock=clock)
