@@ -1,8 +1,9 @@
 """The text messages of AppFoundry: JSON → values. Text is cut to what `ingest.text` takes over."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ingest.media import payload_of
 from ingest.text import MalformedMessage, object_of, text_of, whole_number_of
 
 _CODE_LIMIT = 2**31
@@ -39,11 +40,13 @@ class Failure(NamedTuple):
     code: int
 
 
-class Audio:
-    """A message of audio; its content is not taken over."""
+class Audio(NamedTuple):
+    """A message of audio."""
+
+    payload: bytes
 
 
-def parse(text: str) -> Transcript | Intent | Failure | Audio | None:
+def parse(text: str, payload_fields: Iterable[str]) -> Transcript | Intent | Failure | Audio | None:
     """Return a message, None where its type is not known. Raises `MalformedMessage`."""
     message = object_of(text)
     match message.get("type"):
@@ -55,7 +58,7 @@ def parse(text: str) -> Transcript | Intent | Failure | Audio | None:
             code = whole_number_of(message.get("code"), _CODE_LIMIT)
             return Failure(text_of(message.get("message")), -1 if code is None else code)
         case "audio":
-            return Audio()
+            return Audio(payload_of(message, payload_fields))
         case str():
             return None
     raise MalformedMessage("type is not a string")  # noqa: EM101, TRY003 - a word

@@ -2,30 +2,28 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from ingest.identity import Lineage, uuid7
+from ingest.media import Media
 from ingest.protocol import (
+    AudioReceived,
+    Call,
     CloseConnection,
     EventReceived,
-    Fact,
     Observation,
     Observed,
-    SessionClosed,
     SessionOpened,
 )
-from ingest.sequencer import Encoding, Moment, Sequencer
-from ingest.sources.appfoundry.protocol import AppFoundryProtocol, Wanted
-from schemas.codec import SchemaStore
-from schemas.symbols import CallEventKind, Channel, ClosedBy, Reason, Source
+from ingest.single_call import Description
+from ingest.sources.appfoundry.protocol import AppFoundryProtocol, Rules
+from schemas.symbols import CallEventKind, Channel, Channels, ClosedBy, Codec, Source
+from tests.ingest.single_calls import FRAME, FRAME_TEXT, LOST, actions, is_one_timeline_each, tell
 from tests.ingest.sources.appfoundry.test_messages import MESSAGES
 
-STORE = SchemaStore()
-LOST = (1006, "", ClosedBy.NETWORK)
 
-
-def machine(**wanted) -> AppFoundryProtocol:
-    return AppFoundryProtocol("ws-1", "call-1", Wanted(**wanted))
+def machine(language: str | None = None, **rules) -> AppFoundryProtocol:
+    media = Media(Codec.L16_LE, 8000, Channels.EXTERNAL)
+    description = Description(Source.APPFOUNDRY, "appfoundry", media, language)
+    return AppFoundryProtocol(Call("call-1", connection_id="ws-1"), description, Rules(**rules))
 
 
 def connected(**wanted) -> AppFoundryProtocol:
@@ -41,7 +39,7 @@ def say(protocol: AppFoundryProtocol, **message) -> list:
 def test_the_first_connection_opens_a_session_of_the_conversation_set():
     (opened,) = machine(language="de-DE").connected(10.0)
     assert isinstance(opened, SessionOpened)
-    assert (opened.key, opened.info.conversation_id, opened.info.platform_session_id) == ("ws-1", "call-1", "ws-1")
+    assert (opened.key, opened.info.conversation_id, opened.info.platform_session_id) == ("call-1", "call-1", "ws-1")
     assert (opened.info.source_name, opened.info.language) == ("appfoundry", "de-DE")
     assert (opened.source, opened.states_pauses) == (Source.APPFOUNDRY, False)
 
@@ -50,7 +48,7 @@ def test_a_transcript_is_an_event_with_all_it_states():
     protocol = connected(channel=Channel.INTERNAL, language="de-DE")
     (found,) = say(protocol, type="transcript", text="Hallo", isFinal=False, language="de", confidence=0.5, id="t")
     event = found.event
-    assert (found.key, event.kind, event.text, event.is_final) == ("ws-1", CallEventKind.TRANSCRIPT, "Hallo", False)
+    assert (found.key, event.kind, event.text, event.is_final) == ("call-1", CallEventKind.TRANSCRIPT, "Hallo", False)
     assert (event.channel, event.language, event.confidence, event.text_id) == (Channel.INTERNAL, "de", 0.5, "t")
 
 
@@ -72,7 +70,8 @@ def test_intents_and_errors_are_events():
 @pytest.mark.parametrize(
     ("text", "what", "detail"),
     [
-        ('{"type":"audio","payload":"f39/"}', Observation.AUDIO_OUTSIDE_SESSION, ""),
+        ('{"type":"audio","payload":"f39/"}', Observation.PROTOCOL_ERROR, "payload holds no whole samples"),
+        ('{"type":"audio","payload":""}', Observation.PROTOCOL_ERROR, "payload is empty"),
         ('{"type":"telemetry"}', Observation.UNKNOWN_MESSAGE, ""),
         ("{", Observation.PROTOCOL_ERROR, "not JSON"),
         ('{"type":"transcript","text":null}', Observation.PROTOCOL_ERROR, "a transcript without text"),
@@ -100,70 +99,48 @@ def test_a_lost_connection_is_an_event_of_the_session_that_goes_on():
     (found,) = protocol.connected(14.0)
     assert isinstance(found, EventReceived)
     assert (found.event.kind, found.event.code, found.event.message) == (CallEventKind.RECONNECT, 1000, "idle")
-    assert (found.event.connection_age_ms, found.event.closed_by) == (2500, ClosedBy.REMOTE)
     assert not protocol.finished
 
 
-def test_a_spent_budget_ends_the_session_and_a_return_goes_on_from_it():
+def test_audio_lies_where_it_arrives_and_texts_stand_between_it():
     protocol = connected()
-    protocol.disconnected(12.0, *LOST)
-    told, end = protocol.gave_up(60.0)
-    assert told.event.kind is CallEventKind.RECONNECT_EXHAUSTED
-    assert end == SessionClosed("ws-1", Reason.BUDGET_SPENT, closed_by=ClosedBy.LOCAL)
+    audio, said, more = (
+        say(protocol, type="audio", data=FRAME_TEXT)[0],
+        say(protocol, type="transcript", text="a")[0],
+        say(protocol, type="audio", data=FRAME_TEXT)[0],
+    )
+    assert isinstance(audio, AudioReceived)
+    assert (audio.payload, audio.codec, audio.channels) == (FRAME, Codec.L16_LE, Channels.EXTERNAL)
+    assert (audio.position_samples, audio.duration_samples, audio.sample_rate_hz) == (0, 80, 8000)
+    assert isinstance(said, EventReceived)
+    assert said.event.position_samples == 80
+    assert isinstance(more, AudioReceived)
+    assert more.position_samples == 80
+
+
+@pytest.mark.parametrize(("code", "closes"), [(400, False), (401, True), (402, False), (-1, False)])
+def test_a_token_refused_in_mid_session_is_told_and_the_connection_opened_anew(code, closes):
+    protocol = connected()
+    told, *closing = say(protocol, type="error", message="Unauthorized", code=code)
+    assert told.event.kind is CallEventKind.PLATFORM_ERROR
+    assert closing == ([CloseConnection(1000)] if closes else [])
     assert not protocol.finished
-    assert protocol.gave_up(61.0) == []
-    (opened,) = protocol.connected(120.0)
-    assert isinstance(opened, SessionOpened)
-    assert opened.info.continued_from == "ws-1"
 
 
-def test_a_stop_ends_the_session_and_the_connection():
+@pytest.mark.parametrize("code", [1008, 4401])
+def test_a_close_because_of_the_token_is_a_loss_like_any_other(code):
     protocol = connected()
-    assert protocol.drain(12.0) == [
-        SessionClosed("ws-1", Reason.DRAIN, closed_by=ClosedBy.LOCAL),
-        CloseConnection(1000),
-    ]
-    assert protocol.finished
-    assert protocol.drain(13.0) == []
+    protocol.disconnected(12.0, code, "token expired", ClosedBy.REMOTE)
+    (told,) = protocol.connected(13.0)
+    assert (told.event.kind, told.event.code) == (CallEventKind.RECONNECT, code)
+
+
+def test_texts_after_the_end_are_counted():
+    protocol = connected()
+    protocol.drain(12.0)
     assert say(protocol, type="transcript", text="late") == [Observed(Observation.UNEXPECTED_MESSAGE)]
-    assert protocol.connected(14.0) == [CloseConnection(1000)]
 
 
-def test_a_stop_without_a_connection_ends_what_is_open():
-    assert machine().drain(1.0) == []
-    protocol = connected()
-    protocol.disconnected(12.0, *LOST)
-    assert [type(effect) for effect in protocol.drain(13.0)] == [SessionClosed]
-
-
-def test_it_has_no_deadline_of_its_own():
-    protocol = connected()
-    assert protocol.deadline_s() is None
-    assert protocol.timeout(1e9) == []
-
-
-ACTIONS = st.one_of(
-    st.tuples(st.just("receive_text"), MESSAGES | st.text(st.characters())),
-    st.tuples(st.just("receive_binary"), st.binary()),
-    st.tuples(
-        st.just("disconnected"), st.integers(1000, 4999), st.text(st.characters()), st.sampled_from(list(ClosedBy))
-    ),
-    st.tuples(st.sampled_from(["connected", "timeout", "gave_up", "drain"])),
-)
-
-
-@given(st.lists(ACTIONS, max_size=30))
-def test_whatever_comes_the_facts_can_be_written_and_each_session_ends_once(actions):
-    ids = iter(range(1, 1000))
-    sequencer = Sequencer(Encoding(STORE), lambda: uuid7(1.0, next(ids).to_bytes(10, "big")), Lineage())
-    protocol, facts = machine(), []
-    for now_s, (what, *arguments) in enumerate([("connected",), *actions, ("drain",)]):
-        if what in ("receive_text", "receive_binary"):
-            effects = getattr(protocol, what)(*arguments, float(now_s))
-        else:
-            effects = getattr(protocol, what)(float(now_s), *arguments)
-        facts += [effect for effect in effects if isinstance(effect, Fact)]
-    written = [record for fact in facts for record in sequencer.take(fact, Moment(1.7e9, 1.0))]
-    assert len(written) >= len(facts)
-    opened, ended = (sum(isinstance(fact, kind) for fact in facts) for kind in (SessionOpened, SessionClosed))
-    assert opened == ended > 0
+@given(actions(MESSAGES))
+def test_whatever_comes_the_facts_can_be_written_and_each_session_is_one_timeline(story):
+    assert is_one_timeline_each(tell(machine(), story))
