@@ -10,7 +10,9 @@ from ingest import regions
 from ingest.connecting import Place, url_mistake
 from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.audiohook.config import AudioHookSettings
+from ingest.sources.conversation_audio.config import ConversationAudioSettings
 from ingest.sources.media_streams.config import MediaStreamsSettings
+from ingest.sources.media_websocket.config import MediaWebSocketSettings
 from runtime.config import Section, Settings
 
 
@@ -50,6 +52,8 @@ class IngestSettings(Settings):
     oauth: OAuthSettings = OAuthSettings()
     media_streams: MediaStreamsSettings = MediaStreamsSettings()
     appfoundry: AppFoundrySettings = AppFoundrySettings()
+    media_websocket: MediaWebSocketSettings = MediaWebSocketSettings()
+    conversation_audio: ConversationAudioSettings = ConversationAudioSettings()
     genesys_region: Annotated[str, AfterValidator(_region)] = Field(
         "us-east-1",
         description="Region of Genesys Cloud: its AWS name or its domain. Login and API hosts lie below the domain.",
@@ -58,7 +62,7 @@ class IngestSettings(Settings):
         20,
         ge=0.1,
         le=10_000,
-        description="How often connections are opened, over all sources: many that were lost at once come back so fast.",
+        description="Most connections opened in a second, over all sources: those lost at once come back so fast.",
     )
     publish_when_pause_unknown: bool = Field(
         False,
@@ -93,10 +97,13 @@ class IngestSettings(Settings):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Return the times that do not fit together, and what is missing to dial."""
         # what we dialled is asked to close, then made to
-        dialled_s = 2 * max(self.media_streams.close_timeout_s, self.appfoundry.close_timeout_s)
+        dialled = (self.media_streams, self.appfoundry, self.media_websocket, self.conversation_audio)
+        dialled_s = 2 * max(own.close_timeout_s for own in dialled)
         # two for connections that do not close either, one kept back for the end, one to write the last records
         needed_s = self.drain_sessions_s + max(self.audiohook.close_deadline_s + 2, dialled_s) + 2
         if needed_s > self.service.drain_budget_s:
             yield "drain_sessions_s", "leaves no time within the drain budget to close sessions and write the rest"
-        if self.oauth.client_id is None and (self.media_streams.interactions or self.appfoundry.sockets):
+        single = (self.appfoundry, self.media_websocket, self.conversation_audio)
+        wanted = self.media_streams.interactions or any(own.needs_token for own in single)
+        if self.oauth.client_id is None and wanted:
             yield "oauth_client_id", "is needed to open the connections that are wanted"

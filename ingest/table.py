@@ -10,7 +10,9 @@ from ingest.dialling import DialledSource
 from ingest.protocol import AcceptingSource
 from ingest.sources.appfoundry import source as appfoundry
 from ingest.sources.audiohook.source import AudioHookSource
+from ingest.sources.conversation_audio import source as conversation_audio
 from ingest.sources.media_streams import source as media_streams
+from ingest.sources.media_websocket import source as media_websocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ DIALLED: Mapping[str, Callable[[IngestSettings], DialledSource]] = MappingProxyT
     {
         media_streams.NAME: lambda settings: media_streams.dialled(settings.media_streams, settings.place),
         appfoundry.NAME: lambda settings: appfoundry.dialled(settings.appfoundry, settings.place),
+        media_websocket.NAME: lambda settings: media_websocket.dialled(settings.media_websocket, settings.place),
+        conversation_audio.NAME: lambda settings: conversation_audio.dialled(
+            settings.conversation_audio, settings.place
+        ),
     }
 )
 """Sources we call: how, and the calls that the settings name."""

@@ -95,6 +95,7 @@ def named(**environ: str) -> set[str]:
 def test_nothing_is_dialled_by_default_and_nothing_published_while_nobody_says_whether_a_call_is_paused():
     found = settings()
     assert (found.media_streams.interactions, found.appfoundry.sockets) == ((), {})
+    assert (found.media_websocket.connections, found.conversation_audio.conversations) == ({}, ())
     assert found.publish_when_pause_unknown is False
 
 
@@ -124,9 +125,17 @@ def test_each_source_we_call_has_times_of_its_own():
     found = settings()
     assert [
         (own.attempts, own.first_delay_s, own.ping_interval_s, own.pong_timeout_s, own.close_timeout_s)
-        for own in (found.media_streams, found.appfoundry)
-    ] == [(5, 1, 30, 10, 5), (10, 2, 20, 10, 5)]
+        for own in (found.media_streams, found.appfoundry, found.media_websocket, found.conversation_audio)
+    ] == [(5, 1, 30, 10, 5), (10, 2, 20, 10, 5), (5, 1, 30, 10, 5), (5, 1, 20, 10, 5)]
     assert (found.media_streams.inactivity_s, found.appfoundry.inactivity_s) == (0, 30)
+    assert (found.media_websocket.inactivity_s, found.conversation_audio.inactivity_s) == (60, 0)
+    assert (found.media_websocket.auth_timeout_s, found.media_websocket.subscribe_timeout_s) == (5, 10)
+
+
+def test_a_token_is_needed_only_where_it_is_sent():
+    assert settings(INGEST_CONVERSATION_AUDIO_ORG="acme", INGEST_CONVERSATION_AUDIO_CONVERSATIONS="call-1")
+    assert settings(INGEST_MEDIA_WEBSOCKET_CONNECTIONS="a=call-1", INGEST_MEDIA_WEBSOCKET_AUTH="none")
+    assert settings(INGEST_APPFOUNDRY_APP_ID="app", INGEST_APPFOUNDRY_SOCKETS="a=call-1", INGEST_APPFOUNDRY_AUTH="none")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +150,41 @@ def test_each_source_we_call_has_times_of_its_own():
         ({"INGEST_MEDIA_STREAMS_URL": "wss://{org}.example"}, {"INGEST_MEDIA_STREAMS_URL"}),
         ({"INGEST_MEDIA_STREAMS_INTERACTIONS_PER_SOCKET": "51"}, {"INGEST_MEDIA_STREAMS_INTERACTIONS_PER_SOCKET"}),
         ({**OAUTH, "INGEST_MEDIA_STREAMS_INTERACTIONS": "a,a"}, {"INGEST_MEDIA_STREAMS_INTERACTIONS"}),
+        ({"INGEST_MEDIA_WEBSOCKET_CONNECTIONS": "a=call-1"}, {"INGEST_OAUTH_CLIENT_ID"}),
+        (
+            {"INGEST_MEDIA_WEBSOCKET_CONNECTIONS": "a=call-1", "INGEST_MEDIA_WEBSOCKET_AUTH": "header"},
+            {"INGEST_OAUTH_CLIENT_ID"},
+        ),
+        ({**OAUTH, "INGEST_MEDIA_WEBSOCKET_CONNECTIONS": "a=b,c=b"}, {"INGEST_MEDIA_WEBSOCKET_CONNECTIONS"}),
+        ({"INGEST_MEDIA_WEBSOCKET_AUTH_TIMEOUT_S": "0"}, {"INGEST_MEDIA_WEBSOCKET_AUTH_TIMEOUT_S"}),
+        ({"INGEST_MEDIA_WEBSOCKET_SUBSCRIBE_TIMEOUT_S": "121"}, {"INGEST_MEDIA_WEBSOCKET_SUBSCRIBE_TIMEOUT_S"}),
+        ({"INGEST_MEDIA_WEBSOCKET_URL": "wss://{org}.example"}, {"INGEST_MEDIA_WEBSOCKET_URL"}),
+        (
+            {"INGEST_MEDIA_WEBSOCKET_URL": "wss://api.mypurecloud.com/api/v2/analytics/events"},
+            {"INGEST_MEDIA_WEBSOCKET_URL"},
+        ),
+        ({"INGEST_MEDIA_WEBSOCKET_CLOSE_TIMEOUT_S": "25"}, {"INGEST_DRAIN_SESSIONS_S"}),
+        ({"INGEST_CONVERSATION_AUDIO_CLOSE_TIMEOUT_S": "25"}, {"INGEST_DRAIN_SESSIONS_S"}),
+        ({"INGEST_CONVERSATION_AUDIO_CONVERSATIONS": "a"}, {"INGEST_CONVERSATION_AUDIO_ORG"}),
+        ({"INGEST_CONVERSATION_AUDIO_ORG": "a.b"}, {"INGEST_CONVERSATION_AUDIO_ORG"}),
+        ({"INGEST_CONVERSATION_AUDIO_ORG": "a\n"}, {"INGEST_CONVERSATION_AUDIO_ORG"}),
+        ({"INGEST_CONVERSATION_AUDIO_HEARTBEAT": "text"}, {"INGEST_CONVERSATION_AUDIO_HEARTBEAT"}),
+        ({"INGEST_CONVERSATION_AUDIO_URL": "wss://{app_id}.example"}, {"INGEST_CONVERSATION_AUDIO_URL"}),
+        (
+            {
+                "INGEST_CONVERSATION_AUDIO_URL": "wss://host",
+                "INGEST_CONVERSATION_AUDIO_CONVERSATIONS": "a,b",
+            },
+            {"INGEST_CONVERSATION_AUDIO_URL"},
+        ),
+        (
+            {"INGEST_CONVERSATION_AUDIO_ORG": "o", "INGEST_CONVERSATION_AUDIO_CONVERSATIONS": f"{CALL},{CALL.upper()}"},
+            {"INGEST_CONVERSATION_AUDIO_CONVERSATIONS"},
+        ),
+        (
+            {**OAUTH, "INGEST_APPFOUNDRY_APP_ID": "b", "INGEST_APPFOUNDRY_SOCKETS": "a=c,b=c"},
+            {"INGEST_APPFOUNDRY_SOCKETS"},
+        ),
         ({"INGEST_APPFOUNDRY_LONGEST_DELAY_S": "1"}, {"INGEST_APPFOUNDRY_LONGEST_DELAY_S"}),
         (
             {**OAUTH, "INGEST_APPFOUNDRY_APP_ID": "b", "INGEST_APPFOUNDRY_SOCKETS": "a=b,a=c"},
@@ -163,7 +207,13 @@ def test_what_cannot_be_dialled_is_named(given, wrong):
 
 @pytest.mark.parametrize(
     ("name", "largest", "payload_ratio"),
-    [("AUDIOHOOK", 900 * 1024, 1), ("MEDIA_STREAMS", 2**20, 3 / 4), ("APPFOUNDRY", 2**20, 3 / 4)],
+    [
+        ("AUDIOHOOK", 900 * 1024, 1),
+        ("MEDIA_STREAMS", 2**20, 3 / 4),
+        ("APPFOUNDRY", 2**20, 3 / 4),
+        ("MEDIA_WEBSOCKET", 900 * 1024, 1),
+        ("CONVERSATION_AUDIO", 900 * 1024, 1),
+    ],
 )
 def test_the_longest_message_fits_into_what_a_broker_takes(name, largest, payload_ratio):
     variable = f"INGEST_{name}_MAX_MESSAGE_BYTES"

@@ -1,7 +1,9 @@
 from ingest.config import IngestSettings, OAuthSettings
 from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.audiohook.config import AudioHookSettings
+from ingest.sources.conversation_audio.config import ConversationAudioSettings
 from ingest.sources.media_streams.config import MediaStreamsSettings
+from ingest.sources.media_websocket.config import MediaWebSocketSettings
 from ingest.table import ACCEPTING, DIALLED
 
 
@@ -29,10 +31,13 @@ def test_every_dialled_source_says_how_the_calls_of_its_settings_are_dialled():
         oauth=OAuthSettings(client_id="id", client_secret="secret"),
         media_streams=MediaStreamsSettings(interactions=("a", "b", "c"), interactions_per_socket=2, rest_s=7),
         appfoundry=AppFoundrySettings(app_id="app", sockets={"x": "a", "y": "b"}, rest_s=7),
+        media_websocket=MediaWebSocketSettings(connections={"x": "a", "y": "b"}, rest_s=7),
+        conversation_audio=ConversationAudioSettings(org="acme", conversations=("a", "b"), rest_s=7),
     )
     for name, make in DIALLED.items():
         source = make(settings)
         assert source.name == name
+        assert source.listed
         for call in source.listed:
             assert source.refuse(call) is None
             dial = source.dial("line", [call])
