@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from ingest.connecting import Place
 from ingest.dial import Dial, DialledSource
 from ingest.line import Line
 from ingest.protocol import AudioReceived, Call, DialledProtocol, Effect
-from ingest.sources.media_streams.protocol import MediaStreamsProtocol, Wanted
+from ingest.sources.media_streams.config import MediaStreamsSettings
+from ingest.sources.media_streams.source import dialled
 from runtime.clock import SystemClock
 from runtime.oauth import TokenSource
 from runtime.supervision import Policy
@@ -24,6 +26,12 @@ POLICY = Policy(
     close_timeout_s=1,
     inactivity_s=INACTIVITY_S,
 )
+
+
+def media_streams() -> DialledProtocol:
+    """Return the machine of media streams for one call."""
+    source = dialled(MediaStreamsSettings(), Place("mypurecloud.com", "us-east-1"))
+    return source.dial("1", [Call(CALL)]).new_protocol()
 
 
 class Watched:
@@ -62,7 +70,7 @@ class OurLine:
     def __init__(
         self,
         url: str,
-        machine: Callable[[], DialledProtocol] = lambda: MediaStreamsProtocol([CALL], Wanted()),
+        machine: Callable[[], DialledProtocol] = media_streams,
         token: TokenSource | None = None,
     ) -> None:
         self.up = False

@@ -6,18 +6,17 @@ import pytest
 
 from ingest.protocol import Observed
 from ingest.session import Session
-from ingest.sources.media_streams.protocol import MediaStreamsProtocol, Wanted
 from tests.data.defects import messages
-from tests.ingest.following_lines import Watched, received
+from tests.ingest.following_lines import Watched, media_streams, received
 from tests.ingest.showing import shows
-from tests.ingest.sources.media_streams.words import CALL, packet
+from tests.ingest.sources.media_streams.words import packet
 from tests.ingest.test_session import LOST, FakeOutlet, Pipe, surroundings
 
 
 async def ours(arriving):
     client = SimpleNamespace(up=False, ended=[], effects=[])
     pipe = Pipe(*arriving, LOST)
-    machine = Watched(MediaStreamsProtocol([CALL], Wanted()), client)
+    machine = Watched(media_streams(), client)
     await Session("media-streams", machine, surroundings(FakeOutlet())).run(pipe)
     odd = sum(effect.amount for effect in client.effects if isinstance(effect, Observed))
     return messages.Handled(received(client.effects), odd, pipe.closed != [])
