@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 from ingest.dial import Dial, DialledSource, policy_of
 from ingest.identity import one_spelling
@@ -25,10 +26,20 @@ LONGEST_ID_CHARACTERS = 200
 """Longest conversation id that is followed."""
 
 
+class Watch(Protocol):
+    """Somebody who looks after the conversations that are followed, by whatever sources."""
+
+    def watch(self, conversation_id: str) -> None:
+        """A conversation is followed now; it may have been before."""
+
+    def unwatch(self, conversation_id: str) -> None:
+        """A conversation is followed by no source any more."""
+
+
 class Dialling:
     """All calls that the process follows. `token` gives the tokens of every dial, `pace` how fast dials may come.
 
-    Ids of conversations are the same however they are spelled.
+    Ids of conversations are the same however they are spelled. `watch` is told of each that is followed.
     """
 
     def __init__(
@@ -37,11 +48,13 @@ class Dialling:
         surroundings: Surroundings,
         token: TokenSource | None,
         pace: Pace | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._sources = {source.name: source for source in sources}
         self._surroundings = surroundings
         self._token = token
         self._pace = pace
+        self._watch = watch
         self._lines: dict[str, list[Line]] = {name: [] for name in self._sources}
         self._where: dict[tuple[str, str], Line] = {}
         self._made = 0
@@ -68,6 +81,8 @@ class Dialling:
                 self._where[key] = self._place(source, call)
             except ConfigError as error:
                 refusal = "; ".join(error.mistakes)
+        if refusal is None and self._watch is not None:
+            self._watch.watch(call.conversation_id)
         return refusal
 
     def unfollow(self, source_name: str, conversation_id: str, ended: Ended) -> None:
@@ -76,6 +91,12 @@ class Dialling:
         line = self._where.pop((source_name, conversation_id), None)
         if line is not None:
             line.unfollow(conversation_id, ended)
+            self._unwatch(conversation_id)
+
+    def end(self, conversation_id: str, ended: Ended) -> None:
+        """Unfollow a conversation in every source."""
+        for source_name in self._sources:
+            self.unfollow(source_name, conversation_id, ended)
 
     async def run(self) -> None:
         """Keep up what the calls need, until drained."""
@@ -150,3 +171,9 @@ class Dialling:
     def _forget(self, source_name: str, conversation_id: str) -> None:
         """Take a call as no longer followed. A line tells it before anybody can have it followed again."""
         self._where.pop((source_name, conversation_id), None)
+        self._unwatch(conversation_id)
+
+    def _unwatch(self, conversation_id: str) -> None:
+        """Say so where no source follows a conversation any more."""
+        if self._watch is not None and not any(followed == conversation_id for _, followed in self._where):
+            self._watch.unwatch(conversation_id)

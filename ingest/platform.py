@@ -174,8 +174,10 @@ class Platform:
         self._book.told(watched.conversation, session, now_s, paused=found.paused, as_of_s=sent_s)
 
     def _end(self, watched: Watched, ended: Ended) -> None:
-        self.unwatch(watched.conversation)
-        self._over(watched.conversation, ended)
+        try:
+            self._over(watched.conversation, ended)
+        finally:
+            self.unwatch(watched.conversation)
 
     def _forget(self, watched: Watched) -> None:
         self._book.closed(watched.conversation, (self, watched.conversation), self._clock.monotonic_s())

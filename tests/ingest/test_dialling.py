@@ -33,7 +33,17 @@ class Rig(Dialling):
         self.scripts: list[list[Pipe | Exception]] = []
         self._url, self._policy = url, policy
         sources = [DialledSource(MANY, 3, self._dial, (), self._why), DialledSource(ONE, 1, self._dial, (), self._why)]
-        super().__init__(sources, surroundings(self.outlet), None)
+        self.watched: list[str] = []
+        super().__init__(sources, surroundings(self.outlet), None, watch=self)
+
+    def watch(self, conversation_id: str) -> None:
+        assert conversation_id not in self.watched or (ONE, conversation_id) in self.followed
+        self.watched = [*dict.fromkeys([*self.watched, conversation_id])]
+
+    def unwatch(self, conversation_id: str) -> None:
+        assert conversation_id not in [followed for _, followed in self.followed]
+        if conversation_id in self.watched:
+            self.watched.remove(conversation_id)
 
     def _why(self, call: Call) -> str | None:
         return "it is bad" if call.conversation_id == "bad" else None
@@ -183,6 +193,38 @@ def test_what_is_not_followed_can_be_unfollowed():
 
 
 # --- while it runs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_conversation_is_watched_while_any_source_follows_it():
+    rig = Rig()
+    follow(rig, "a", "b")
+    follow(rig, "a", source=ONE)
+    assert rig.follow(ONE, Call("bad")) is not None
+    assert rig.watched == ["a", "b"]
+    rig.unfollow(MANY, "a", END)
+    assert rig.watched == ["a", "b"]
+    rig.unfollow(ONE, "a", END)
+    assert rig.watched == ["b"]
+
+
+def test_a_conversation_that_is_over_is_unfollowed_in_every_source():
+    rig = Rig()
+    follow(rig, UUID, "b")
+    follow(rig, UUID, source=ONE)
+    rig.end(UUID.upper(), END)
+    rig.end("never followed", END)
+    assert set(rig.followed) == {(MANY, "b")}
+    assert rig.watched == ["b"]
+
+
+async def test_a_call_that_ended_by_itself_is_watched_no_more():
+    rig = Rig()
+    follow(rig, "a", "b", "c", "d")
+    async with rig.running():
+        (await rig.up(0)).arriving.put_nowait("-b")
+        while (MANY, "b") in rig.followed:
+            await asyncio.sleep(0)
+        assert rig.watched == ["a", "c", "d"]
 
 
 async def test_calls_come_and_go_while_it_runs_and_a_line_without_calls_ends():

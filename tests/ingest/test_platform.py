@@ -18,12 +18,14 @@ from ingest.pausing import PauseBook, PauseState
 from ingest.platform import Platform
 from ingest.polling import Limits
 from ingest.protocol import Ended
-from runtime.clock import SystemClock
+from runtime.clock import ManualClock, SystemClock
 from runtime.http import HttpClient
 from runtime.oauth import TokenSource
 from schemas.symbols import Reason
+from simulators.http_server.server import Fault, serving
 from simulators.oauth.server import OAuthServer
-from tests.runtime.loopback import serving
+from simulators.platform.conversation import Conversation
+from simulators.platform.server import PlatformServer
 
 LIMITS = Limits(interval_s=0.02, per_minute=60_000, stale_s=60)
 ACTIVE, PAUSED = b'{"securePause": false}', b'{"recordingState": "paused"}'
@@ -76,11 +78,18 @@ class FakePlatform:
             await asyncio.sleep(0.002)
 
 
+class FixedWall(SystemClock):
+    """Real time, but for the wall clock: that stands still."""
+
+    def wall_s(self) -> float:
+        return 1_700_000_000.0
+
+
 class Rig:
     """A platform, who asks it, and who was told to be over."""
 
     def __init__(self, http, url, oauth, fake):
-        self.clock = SystemClock()
+        self.clock = FixedWall()
         self.fake = fake
         self.oauth = oauth
         self.http = http
@@ -173,7 +182,7 @@ async def test_a_conversation_that_does_not_exist_is_over_and_no_other_is(rig):
     assert metric("questions_total", outcome="missing") == before + 1
 
 
-@pytest.mark.parametrize(("ago_s", "over"), [(61.0, True), (58.0, False), (-3600.0, False)])
+@pytest.mark.parametrize(("ago_s", "over"), [(60.001, True), (60.0, True), (59.999, False), (-3600.0, False)])
 async def test_a_conversation_is_over_when_its_end_is_longer_ago_than_the_window(rig, ago_s, over):
     body = b'{"endTime": "%s"}' % iso(rig.clock.wall_s() - ago_s).encode()
     rig.fake.bodies = {"a": body, "b": ACTIVE}
@@ -392,6 +401,64 @@ async def test_no_token_is_shown_anywhere(rig, caplog, capsys):
         await rig.until("a", PauseState.ACTIVE)
     token = await rig.token.get()
     assert token not in caplog.text + "".join(capsys.readouterr())
+
+
+# --- against the stand-in of the platform ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def standin(rig):
+    """The stand-in on a manual clock, asked by the rig."""
+    clock = ManualClock(rig.clock.wall_s())
+    server = PlatformServer(rig.oauth.is_valid, clock)
+    async with server.serving() as rig.url:
+        yield server
+
+
+async def test_the_pauses_of_a_call_are_seen_as_they_come_and_go(rig, standin):
+    standin.add(Conversation("a", pauses=((10, 20), (30, 40))))
+    standin.add(Conversation("b", tells_pause=False))
+    async with rig.asking("a", "b"):
+        for state in (PauseState.ACTIVE, PauseState.PAUSED, PauseState.ACTIVE, PauseState.PAUSED, PauseState.ACTIVE):
+            await rig.until("a", state)
+            standin.clock.advance(10)
+        assert rig.book.state("b") is PauseState.UNKNOWN
+    assert (rig.over, standin.leaks) == ([], 0)
+
+
+async def test_of_many_calls_those_that_ended_or_are_not_known_are_over_and_the_others_go_on(rig, standin):
+    standin.clock.advance(-100)
+    for number in range(12):
+        standin.add(Conversation(str(number), ends_after_s=40 if number < 3 else 41 if number < 6 else None))
+    standin.clock.advance(100)
+    asked = [*map(str, range(12)), "never known"]
+    standin.fail("7", Fault(status=500), Fault(body=b"<html>"), Fault(status=503), Fault(status=403))
+    async with rig.asking(*asked, limits=Limits(interval_s=0.02, per_minute=60_000, window_s=60, concurrency=3)):
+        await rig.until("7", PauseState.ACTIVE)
+        while len(rig.over) < 4:
+            await asyncio.sleep(0.002)
+        before = standin.counts()["5"]
+        while standin.counts()["5"] < before + 2:
+            await asyncio.sleep(0.002)
+    assert {name: ended.reason for name, ended in rig.over} == {
+        "0": Reason.END,
+        "1": Reason.END,
+        "2": Reason.END,
+        "never known": Reason.OTHER,
+    }
+    assert all(ended.not_available for _, ended in rig.over)
+    assert standin.most_at_once <= 3
+
+
+async def test_a_call_that_the_platform_forgets_is_over(rig, standin):
+    standin.add(Conversation("a"))
+    async with rig.asking("a"):
+        await rig.until("a", PauseState.ACTIVE)
+        standin.remove("a")
+        while not rig.over:
+            await asyncio.sleep(0.002)
+    assert rig.over == [("a", Ended(Reason.OTHER, not_available=True, code=404))]
+    assert rig.book.state("a") is PauseState.UNKNOWN
 
 
 def iso(epoch_s: float) -> str:
