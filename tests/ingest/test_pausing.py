@@ -583,3 +583,16 @@ def test_a_polled_pause_that_ends_leaves_the_word_to_a_session_that_says_it_by_i
     assert book.state(CALL) is PauseState.PAUSED
     book.closed(CALL, POLLED, 3)
     assert book.state(CALL) is PauseState.ACTIVE
+
+
+@pytest.mark.parametrize("publish", [False, True])
+def test_what_is_polled_decides_over_a_session_that_says_nothing_itself(publish):
+    call = Call(audiohook=False, publish=publish)
+    call.book.opened(CALL, POLLED, call.now_s, as_of_s=call.now_s)
+    assert audio(0) in call.guarded.take(audio(0), call.now_s)
+    call.book.told(CALL, POLLED, call.now_s, paused=True, as_of_s=call.now_s)
+    assert audio(1) not in call.guarded.take(audio(1), call.now_s)
+    call.book.told(CALL, POLLED, call.now_s, paused=False, as_of_s=call.now_s)
+    assert audio(2) in call.guarded.take(audio(2), call.now_s)
+    call.book.closed(CALL, POLLED, call.now_s)
+    assert (audio(3) in call.guarded.take(audio(3), call.now_s)) is publish
