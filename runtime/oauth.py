@@ -101,15 +101,22 @@ class TokenSource:
         """
         self._wanted = True
         while True:
-            now_s = self._clock.monotonic_s()
-            token = self._token
-            if token is not None and now_s < (token.usable_until_s if self._kept_fresh else token.renew_at_s):
-                return token.value
-            outcome = await self._outcome(now_s)
+            token = self.current()
+            if token is not None:
+                return token
+            outcome = await self._outcome(self._clock.monotonic_s())
             if isinstance(outcome, _Token):
                 return outcome.value
             if outcome is not None:
                 return self._old(outcome)
+
+    def current(self) -> str | None:
+        """Return the token that `get` would give without waiting; None where it would ask for one."""
+        token = self._token
+        if token is None:
+            return None
+        until_s = token.usable_until_s if self._kept_fresh else token.renew_at_s
+        return token.value if self._clock.monotonic_s() < until_s else None
 
     async def keep_fresh(self) -> None:
         """Renew the token whenever it is time, from the first time on that somebody asked for one. Never returns.

@@ -104,8 +104,6 @@ class Dialer:
                 self._next = None
                 raise decision
             await asyncio.sleep(decision.at_s - self._clock.monotonic_s())
-            if self._pace is not None:
-                await asyncio.sleep(self._pace.reserve(self._clock.monotonic_s()))
             try:
                 connection = await self._dial()
             except ConfigError:
@@ -125,9 +123,9 @@ class Dialer:
         token: str | None = None
         outcome, status = "error", None
         try:
-            if self._token is not None:
-                outcome = "token"
-                token = await self._token.get()
+            outcome = "token"
+            token = await self._turn()
+            outcome = "error"
             socket = await self._open(token)
             outcome = "open"
         except asyncio.CancelledError:
@@ -151,6 +149,21 @@ class Dialer:
             return self._take(socket, token)
         self._report(outcome, status)
         return None
+
+    async def _turn(self) -> str | None:
+        """Return the token to dial with, once it is our turn. Raises what asking for one does.
+
+        Where it is gone when the turn comes, the turn is lost: all whose turn came meanwhile wait for the same new one,
+        and would dial in the moment it is there.
+        """
+        while True:
+            token = None if self._token is None else await self._token.get()
+            if self._pace is None:
+                return token
+            await asyncio.sleep(self._pace.reserve(self._clock.monotonic_s()))
+            token = None if self._token is None else self._token.current()
+            if self._token is None or token is not None:
+                return token
 
     async def _open(self, token: str | None) -> Socket:
         policy = self._policy

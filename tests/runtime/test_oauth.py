@@ -127,6 +127,18 @@ async def test_when_the_one_who_asked_is_cancelled_one_of_the_others_asks(source
     assert server.requests == 2
 
 
+async def test_the_current_token_is_told_without_asking(source, server, clock):
+    assert source.current() is None
+    token = await source.get()
+    assert source.current() == token
+    clock.advance(48 * 3600)
+    assert source.current() is None
+    fresh = await source.get()
+    source.invalidate(fresh)
+    assert source.current() is None
+    assert server.requests == 2
+
+
 async def test_invalidating_brings_a_new_token(source, server):
     first = await source.get()
     source.invalidate(first)
