@@ -182,7 +182,7 @@ class Line:
         self._left.clear()
         try:
             self._protocol.use_token(connection.token if self._dial.wants_token else None)
-            await self._session.run(connection)
+            await self._session.run(connection, connection.attempt)
         finally:
             self._open.dec()
             await connection.close(_GOING_AWAY if self._draining else _NORMAL, "")
@@ -204,8 +204,8 @@ class Line:
         finally:
             self._wait = None
 
-    def _report(self, error: GivenUp | ConfigError | _Refused) -> tuple[int, str]:
-        """Say that no connection can be had, and for how long none is tried; return the status and the words."""
+    def _report(self, error: GivenUp | ConfigError | _Refused) -> tuple[int, int, str]:
+        """Say that no connection can be had, and for how long none is tried; return status, tries and the words."""
         status = None
         if isinstance(error, ConfigError):
             cause = "configuration"
@@ -223,14 +223,14 @@ class Line:
             error=str(error),
             seconds=self._dial.rest_s,
         )
-        return -1 if status is None else status, str(error)
+        return -1 if status is None else status, self._dialer.attempt, str(error)
 
 
-def _told(effects: list[Effect], why: tuple[int, str]) -> list[Effect]:
-    """Put the status and the words into the events that say so, where the machine did not."""
-    code, message = why
+def _told(effects: list[Effect], why: tuple[int, int, str]) -> list[Effect]:
+    """Put the status, the tries and the words into the events that say so, where the machine did not."""
+    code, attempt, message = why
     return [
-        replace(effect, event=replace(effect.event, code=code, message=message))
+        replace(effect, event=replace(effect.event, code=code, attempt=attempt, message=message))
         if isinstance(effect, EventReceived)
         and effect.event.kind is CallEventKind.RECONNECT_EXHAUSTED
         and effect.event.message is None

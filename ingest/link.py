@@ -1,8 +1,9 @@
 """The connection of a source we call, over its losses, and what its sessions are told of them. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from ingest.protocol import EventReceived
+from ingest.protocol import Effect, EventReceived
 from ingest.text import text_of
 from schemas.records import CallEvent
 from schemas.symbols import CallEventKind, ClosedBy
@@ -19,7 +20,7 @@ class Loss:
     closed_by: ClosedBy
 
     def reconnected(self, key: str, *, position_samples: int = -1, last_frame_s: float = -1) -> EventReceived:
-        """Return the event of a session that goes on after this loss. The number of tries is not known here."""
+        """Return the event of a session that goes on after this loss; `numbered` adds how many tries it took."""
         heard = last_frame_s >= 0
         event = CallEvent(
             kind=CallEventKind.RECONNECT,
@@ -41,6 +42,16 @@ def exhausted(key: str, position_samples: int = -1) -> EventReceived:
         kind=CallEventKind.RECONNECT_EXHAUSTED, conversation_id="", session_id="", position_samples=position_samples
     )
     return EventReceived(key, event)
+
+
+def numbered(effects: Iterable[Effect], attempt: int) -> list[Effect]:
+    """Return effects with the number of the try that led to the connection in those that tell of a reconnect."""
+    return [
+        replace(effect, event=replace(effect.event, attempt=attempt))
+        if isinstance(effect, EventReceived) and effect.event.kind is CallEventKind.RECONNECT
+        else effect
+        for effect in effects
+    ]
 
 
 class Link:

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from ingest.identity import Lineage, uuid7
 from ingest.ledger import Ledger
+from ingest.link import numbered
 from ingest.outlet import Outlet
 from ingest.pausing import Gate, PauseBook, PauseRules
 from ingest.protocol import (
@@ -122,12 +123,12 @@ class Session:
         """Why the protocol gave up the last connection; None where it did not."""
         return self._given_up
 
-    async def run(self, transport: Transport) -> None:
-        """Serve a connection until it is over."""
+    async def run(self, transport: Transport, attempt: int = -1) -> None:
+        """Serve a connection until it is over. `attempt`: which try in a row led to it, where we dialled it."""
         lost = ConnectionLost(_ABNORMAL, "", ClosedBy.LOCAL)
         self._serving, self._given_up = True, None
         try:
-            await self._serve(transport)
+            await self._serve(transport, attempt)
         except ConnectionLost as error:
             lost = error
         except Exception as error:  # noqa: BLE001 - one session's fault must not end the others
@@ -186,9 +187,9 @@ class Session:
     def _now(self) -> Moment:
         return Moment(self._clock.wall_s(), self._clock.monotonic_s())
 
-    async def _serve(self, transport: Transport) -> None:
+    async def _serve(self, transport: Transport, attempt: int) -> None:
         protocol = self._protocol
-        await self._do(transport, protocol.connected(self._clock.monotonic_s()))
+        await self._do(transport, numbered(protocol.connected(self._clock.monotonic_s()), attempt))
         self.finish_drain()
         while await self._go_on(transport):
             message = await self._receive(transport)

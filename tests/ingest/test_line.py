@@ -84,7 +84,8 @@ class Machine:
     def connected(self, now_s: float) -> list[Effect]:
         self.connections += 1
         self._up = True
-        return [*self._opened(self._wanted - self._open), SendText("subscribe")]
+        again = [_reconnected(key, None) for key in sorted(self._open)]
+        return [*again, *self._opened(self._wanted - self._open), SendText("subscribe")]
 
     def follow(self, call: Call, now_s: float) -> list[Effect]:
         if call.conversation_id == "fault":
@@ -108,8 +109,7 @@ class Machine:
         if text.startswith("-"):
             self._wanted.discard(text[1:])
             return self._ended({text[1:]}, Reason.END)
-        event = CallEvent(kind=CallEventKind.RECONNECT, conversation_id="", session_id="", message=text)
-        return [EventReceived(key, event) for key in sorted(self._open)]
+        return [_reconnected(key, text) for key in sorted(self._open)]
 
     def receive_binary(self, data: bytes, now_s: float) -> list[Effect]:
         return []
@@ -145,6 +145,11 @@ class Machine:
         keys = set(keys)
         self._open -= keys
         return [SessionClosed(key, reason) for key in sorted(keys)]
+
+
+def _reconnected(key: str, message: str | None) -> EventReceived:
+    event = CallEvent(kind=CallEventKind.RECONNECT, conversation_id="", session_id="", message=message)
+    return EventReceived(key, event)
 
 
 class Rig:
@@ -224,6 +229,15 @@ async def test_a_session_lives_on_over_connections_and_each_is_closed():
     assert (first.sent, second.sent) == (["subscribe"], ["subscribe"])
     assert (first.closed, second.closed) == ([1000], [1000])
     assert rig.machines[0].lost == [1006, 1006]
+
+
+async def test_a_session_is_told_how_many_tries_its_next_connection_took():
+    first, second = Pipe(LOST), Pipe("end")
+    first.attempt, second.attempt = 1, 4
+    rig = Rig(first, second, words_pass=True)
+    await rig.line.run()
+    (told,) = rig.events(CallEventKind.RECONNECT)
+    assert told.attempt == 4
 
 
 async def test_a_line_is_counted_as_owned_and_while_it_is_up_as_open():
@@ -527,5 +541,5 @@ async def test_a_spent_budget_is_told_with_the_last_answer():
     rig = Rig(Pipe(LOST), refused, Pipe("end"), words_pass=True)
     await rig.line.run()
     (told,) = rig.events(CallEventKind.RECONNECT_EXHAUSTED)
-    assert told.code == 403
+    assert (told.code, told.attempt) == (403, rig.dialer.attempt)
     assert "the client lacks a scope" in told.message

@@ -1,6 +1,7 @@
 import pytest
 
-from ingest.link import Link, exhausted
+from ingest.link import Link, exhausted, numbered
+from ingest.protocol import SendText
 from schemas.symbols import CallEventKind, ClosedBy
 
 
@@ -52,3 +53,15 @@ def test_a_spent_budget_is_an_event_where_the_session_stands(position):
     found = exhausted("k", position)
     assert (found.key, found.event.kind) == ("k", CallEventKind.RECONNECT_EXHAUSTED)
     assert found.event.position_samples == position
+
+
+def test_only_what_tells_of_a_reconnect_gets_the_number_of_its_try():
+    link = Link()
+    link.connected(10.0)
+    link.disconnected(42.5, 1001, "bye", ClosedBy.REMOTE)
+    loss = link.connected(50.0)
+    assert loss is not None
+    effects = [loss.reconnected("k"), SendText("subscribe"), exhausted("k")]
+    again, *others = numbered(effects, 3)
+    assert (again.event.attempt, again.event.code) == (3, 1001)
+    assert others == effects[1:]
