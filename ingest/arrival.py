@@ -90,7 +90,7 @@ class Arrival:
         duration = max(0, duration_samples)
         if not self.begun:
             self.begun = True
-            self._zero_s, self._last_s = now_s - duration / self._rate_hz, now_s
+            self._zero_s = self._last_s = now_s
         gap = self._look(duration, now_s)
         position = self.head_samples
         self.head_samples += duration

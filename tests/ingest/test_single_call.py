@@ -167,6 +167,18 @@ def test_a_spent_budget_is_told_with_what_is_missing_and_a_return_goes_on_from_i
     assert (audio.position_samples, audio.late) == (0, False)
 
 
+def test_a_new_session_has_heard_nothing_of_the_one_before():
+    protocol = connected()
+    hear(protocol, 11.0, 1)
+    protocol.disconnected(12.0, *LOST)
+    protocol.gave_up(60.0)
+    protocol.connected(120.0)
+    protocol.disconnected(130.0, *LOST)
+    (told,) = protocol.connected(131.0)
+    assert isinstance(told, EventReceived)
+    assert (told.event.last_frame_age_ms, told.event.position_samples) == (-1, 0)
+
+
 def test_a_spent_budget_before_the_first_connection_is_of_no_session():
     assert machine().gave_up(60.0) == []
 

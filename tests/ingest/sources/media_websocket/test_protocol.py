@@ -201,6 +201,16 @@ def test_a_malformed_frame_acknowledges_nothing_and_ends_nothing():
     assert isinstance(protocol.receive_text(AUDIO, 12.0)[0], AudioReceived)
 
 
+def test_after_giving_up_or_a_loss_nothing_more_is_taken_of_that_connection():
+    refused = connected()
+    refused.receive_text('{"type":"auth","result":"failure"}', 10.5)
+    again = refused.receive_text('{"type":"auth","result":"failure"}', 10.6)
+    assert [type(effect) for effect in again] == [Observed]
+    lost = live()
+    lost.disconnected(12.0, *LOST)
+    assert lost.receive_binary(FRAME, 12.1) == [Observed(Observation.AUDIO_OUTSIDE_SESSION)]
+
+
 def test_after_giving_up_a_new_connection_begins_anew():
     protocol = connected()
     protocol.timeout(15.0)
