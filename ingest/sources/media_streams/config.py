@@ -20,7 +20,16 @@ class MediaStreamsSettings(ConnectionSettings):
     )
     interactions_per_socket: int = Field(50, ge=1, le=50, description="How many of them share one connection.")
     codec_preferences: tuple[Literal["pcmu", "pcma", "opus"], ...] = Field(
-        ("pcmu",), min_length=1, description="Codecs to ask for, the best first. The first is how payloads are read."
+        ("pcmu",),
+        min_length=1,
+        description="Codecs to ask for, the best first. The first is how payloads are read. "
+        "Opus is stored and announced as it comes, but not analysed: no silence, no level, no text is made of it.",
+    )
+    retry_not_available_s: float = Field(
+        5, gt=0, le=600, description="How long until an interaction whose media is not available is asked for again."
+    )
+    not_available_tries: int = Field(
+        12, ge=1, le=1_000, description="After so many answers that its media is not available it is not followed."
     )
     channels: Literal["mixed", "external", "internal"] = Field("mixed", description="Whose voices a stream carries.")
     sample_rate_hz: int = Field(8_000, ge=8_000, le=48_000, description="Sample rate of the audio.")

@@ -37,11 +37,11 @@ class Failure(NamedTuple):
         return ": ".join(part for part in (self.code, self.message) if part) or None
 
 
-def subscription(interactions: Iterable[str], codecs: Sequence[str]) -> str:
-    """Return the message that asks for the media of interactions; the codecs from best to worst."""
+def subscription(interactions: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Return the message that asks for the media of interactions, each with its codecs from best to worst."""
     wanted = [
         {"interactionId": interaction, "mediaType": "voice", "codecPreferences": list(codecs)}
-        for interaction in interactions
+        for interaction, codecs in interactions
     ]
     return json.dumps({"interactions": wanted}, separators=(",", ":"))
 

@@ -1,87 +1,48 @@
 """The media streams machine: what one connection after the other delivers, and the time → facts about its sessions.
 
-One machine follows the interactions it was given, each a session whose key is the interaction's id, until all of them
-have ended or it is told to stop.
+One machine follows the interactions it is given, each a session whose key is the interaction's id, until none is left
+or it is told to stop.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from ingest.link import Link, exhausted
 from ingest.protocol import (
-    AudioReceived,
     Call,
     CloseConnection,
     Effect,
     Ended,
-    EventReceived,
-    Mark,
     Observation,
     Observed,
     SendText,
-    SessionClosed,
-    SessionOpened,
 )
-from ingest.sources.media_streams.messages import (
-    NOT_AVAILABLE,
-    Failure,
-    Packet,
-    parse,
-    subscription,
-)
-from ingest.sources.media_streams.placement import Gap, Placement, Scale
+from ingest.sources.media_streams.followed import Followed, Wanted
+from ingest.sources.media_streams.messages import NOT_AVAILABLE, Failure, Packet, parse, subscription
 from ingest.text import MalformedMessage
-from schemas.records import CallEvent, SessionInfo
-from schemas.symbols import CallEventKind, Channels, ClosedBy, Codec, FrameKind, Reason, Source
+from schemas.symbols import CallEventKind, ClosedBy, Reason
 
 QUIET_S = 60.0
 """A stream that brings nothing for so long is counted."""
-CODECS: Mapping[str, Codec] = MappingProxyType(
-    {"pcmu": Codec.PCMU, "pcma": Codec.PCMA, "l16": Codec.L16_LE, "opus": Codec.OPUS}
-)
-"""Name in a subscription → codec. L16 is read as the platform's own example reads it: the low byte first."""
-_SAMPLE_BYTES = {Codec.PCMU: 1, Codec.PCMA: 1, Codec.L16_LE: 2}
-_STREAM = 0
+ALONE_S = 0.5
+"""Between two messages that ask for one interaction each: an error that names none is about the one asked for last."""
 _NORMAL = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the settings say of the streams: the codecs to ask for, best first, and how to read what comes."""
-
-    source_name: str = "media-streams"
-    codecs: Sequence[str] = ("pcmu",)
-    channels: Channels = Channels.MIXED
-    scale: Scale = field(default_factory=Scale)
-
-    @property
-    def codec(self) -> Codec:
-        """How payloads are read."""
-        return CODECS.get(self.codecs[0], Codec.UNKNOWN)
-
-
-@dataclass(slots=True)
-class _Followed:
-    """An open session. `heard_s` is when it last had a packet, or was counted as silent."""
-
-    placement: Placement
-    heard_s: float
-    frame_s: float = -1.0
+_REFUSALS = range(400, 500)
 
 
 class MediaStreamsProtocol:
     """Interactions followed over one connection at a time. Implements `ingest.protocol.DialledProtocol`."""
 
-    def __init__(self, interactions: Iterable[str], wanted: Wanted) -> None:
+    def __init__(self, calls: Iterable[Call], wanted: Wanted) -> None:
         self._wanted = wanted
-        self._codec = wanted.codec
-        self._sample_bytes = _SAMPLE_BYTES.get(self._codec, 0)
-        self._waiting: dict[str, str | None] = dict.fromkeys(interactions)
-        self._followed: dict[str, _Followed] = {}
+        self._waiting: dict[str, tuple[Call, str | None]] = {call.conversation_id: (call, None) for call in calls}
+        self._followed: dict[str, Followed] = {}
+        self._left: set[str] = set()
         self._link = Link()
         self._named: set[str] = set()
-        self._deadline_s: float | None = None
+        self._asked_alone: str | None = None
+        self._alone_from_s = 0.0
+        self._ask_at_s: float | None = None
+        self._quiet_at_s: float | None = None
         self._over = not self._waiting
 
     @property
@@ -91,27 +52,113 @@ class MediaStreamsProtocol:
 
     @property
     def remaining(self) -> tuple[str, ...]:
-        """The interactions whose media the platform has not ended."""
+        """The interactions that are followed."""
         return (*self._followed, *self._waiting)
 
+    # --- what is followed
+
+    def use_token(self, token: str | None) -> None:
+        """Do nothing: the token is in the handshake."""
+
+    def follow(self, call: Call, now_s: float) -> list[Effect]:
+        """Follow one more; where there is a connection, ask for it alone."""
+        key = call.conversation_id
+        if self._over or key in self._followed or key in self._waiting:
+            return []
+        self._waiting[key] = call, None
+        if not self._link.up:
+            return []
+        return self._open_waiting(now_s) + self._ask(now_s)
+
+    def unfollow(self, conversation_id: str, ended: Ended, now_s: float) -> list[Effect]:
+        """End the session of a call and forget it; with the last one, the connection.
+
+        One without a session has one for as long as it takes to say that its media is not available.
+        """
+        effects: list[Effect] = []
+        followed = self._followed.pop(conversation_id, None)
+        call, earlier = self._waiting.pop(conversation_id, (None, None))
+        if call is not None and ended.not_available:
+            followed = Followed(call, self._wanted, now_s)
+            effects.append(followed.opened(earlier))
+        if followed is not None:
+            if ended.not_available:
+                effects.append(followed.told(CallEventKind.NOT_AVAILABLE, ended.code, ended.message))
+            effects += followed.closed(ended.reason, ended.closed_by, ended.code, ended.message)
+            self._left.add(conversation_id)
+        return effects + self._finish_without_calls()
+
+    def drain(self, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
+        """End all sessions and close the connection."""
+        self._waiting.clear()
+        return self._close_all(Reason.DRAIN) + self._finish_without_calls()
+
+    def gave_up(self, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
+        """End all sessions; a later connection opens them anew."""
+        self._waiting.update((key, (followed.call, key)) for key, followed in self._followed.items())
+        effects: list[Effect] = []
+        for key, followed in self._followed.items():
+            effects.append(exhausted(key, followed.placement.head_samples))
+            effects += followed.closed(Reason.BUDGET_SPENT)
+        self._followed.clear()
+        return effects
+
+    # --- the connection
+
     def connected(self, now_s: float) -> list[Effect]:
-        """Subscribe to what is followed; open the sessions that are not open."""
+        """Ask for all that is followed; open the sessions that are not open."""
         loss = self._link.connected(now_s)
         self._named.clear()
+        self._left.clear()
+        self._asked_alone = None
         if self._over:
             return [CloseConnection(_NORMAL)]
         effects: list[Effect] = []
-        for key, session in self._followed.items():
+        for key, followed in self._followed.items():
+            followed.flows = False
+            if followed.ask_s is None or not followed.alone:
+                followed.ask_s = now_s
             if loss is not None:
-                head = session.placement.head_samples
-                effects.append(loss.reconnected(key, position_samples=head, last_frame_s=session.frame_s))
-        for key, earlier in self._waiting.items():
-            self._followed[key] = _Followed(Placement(self._wanted.scale), now_s)
-            effects.append(self._opened(key, earlier))
-        self._waiting.clear()
-        self._deadline_s = now_s + QUIET_S
-        effects.append(SendText(subscription(self._followed, self._wanted.codecs)))
+                head = followed.placement.head_samples
+                effects.append(loss.reconnected(key, position_samples=head, last_frame_s=followed.frame_s))
+        effects += self._open_waiting(now_s)
+        self._quiet_at_s = now_s + QUIET_S
+        return effects + self._ask(now_s)
+
+    def disconnected(self, now_s: float, code: int, reason: str, closed_by: ClosedBy) -> list[Effect]:
+        """Take the loss of the connection; the sessions wait for the next one."""
+        self._link.disconnected(now_s, code, reason, closed_by)
+        effects: list[Effect] = []
+        alone = self._suspect_alone()
+        if alone is not None and closed_by is ClosedBy.REMOTE and now_s < self._alone_from_s:
+            # it may have been closed for that one
+            effects = self._refused(alone, Failure(alone.key, -1, None, None), now_s)
+        self._ask_at_s = self._quiet_at_s = None
+        for followed in self._followed.values():
+            followed.placement.interrupt()
         return effects
+
+    def timeout(self, now_s: float) -> list[Effect]:
+        """Count the streams that have been silent for a minute; ask again for what was not available."""
+        effects: list[Effect] = []
+        if self._quiet_at_s is not None and now_s >= self._quiet_at_s:
+            for key, followed in self._followed.items():
+                if now_s - followed.heard_s >= QUIET_S:
+                    followed.heard_s = now_s
+                    effects.append(Observed(Observation.DEADLINE_PASSED, key=key))
+            heard_s = min((followed.heard_s for followed in self._followed.values()), default=now_s)
+            self._quiet_at_s = heard_s + QUIET_S
+        if self._ask_at_s is not None and now_s >= self._ask_at_s:
+            effects += self._ask(now_s)
+        return effects
+
+    def deadline_s(self) -> float | None:
+        """Return when the next look at the streams is due; None without a connection."""
+        if self._ask_at_s is None or self._quiet_at_s is None:
+            return self._quiet_at_s
+        return min(self._ask_at_s, self._quiet_at_s)
+
+    # --- messages
 
     def receive_text(self, text: str, now_s: float) -> list[Effect]:
         """Take a packet or an error."""
@@ -119,170 +166,141 @@ class MediaStreamsProtocol:
         try:
             message = parse(text, scale.sequence_bits, scale.timestamp_bits)
             if isinstance(message, Packet):
-                return self._packet(message, now_s)
+                followed = self._followed.get(message.interaction_id)
+                outside = Observed(Observation.AUDIO_OUTSIDE_SESSION)
+                return [outside] if followed is None else followed.take(message, now_s)
         except MalformedMessage as defect:
             return [self._odd(Observation.PROTOCOL_ERROR, str(defect))]
         if message is None:
             return [Observed(Observation.UNKNOWN_MESSAGE)]
-        return self._failure(message)
+        if message.interaction_id is None:
+            return self._failure_of_any(message, now_s)
+        return self._failure_of_one(message.interaction_id, message, now_s)
 
     def receive_binary(self, data: bytes, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
         """Count a binary message: this source sends none."""
         return [self._odd(Observation.UNEXPECTED_MESSAGE, "a binary message")]
 
-    def disconnected(self, now_s: float, code: int, reason: str, closed_by: ClosedBy) -> list[Effect]:
-        """Take the loss of the connection; the sessions wait for the next one."""
-        self._link.disconnected(now_s, code, reason, closed_by)
-        self._deadline_s = None
-        for session in self._followed.values():
-            session.placement.interrupt()
+    def _failure_of_one(self, key: str, failure: Failure, now_s: float) -> list[Effect]:
+        """Take an error that names its interaction."""
+        followed = self._followed.get(key)
+        if followed is None:
+            # what was left is still sent, for nobody can unsubscribe, and so is its end
+            defect = "" if key in self._left else "an error of no interaction followed here"
+            return [self._odd(Observation.UNEXPECTED_MESSAGE, defect)]
+        if failure.code == NOT_AVAILABLE and followed.flows:
+            del self._followed[key]
+            return followed.over(failure) + self._finish_without_calls()
+        effects: list[Effect] = []
+        if failure.code != NOT_AVAILABLE and not followed.refusals:
+            effects.append(followed.told(CallEventKind.PLATFORM_ERROR, failure.status, failure.text))
+        if failure.code == NOT_AVAILABLE or failure.status in _REFUSALS:
+            effects += self._refused(followed, failure, now_s)
+        return effects
+
+    def _failure_of_any(self, failure: Failure, now_s: float) -> list[Effect]:
+        """Take an error that names none: of the one it can be about, else of all.
+
+        It may have refused all that was asked for in one message, for the sake of one: that is asked for again, each
+        alone, until it is clear which one it is.
+        """
+        suspects = [followed for followed in self._followed.values() if followed.is_suspect]
+        refusal = failure.code == NOT_AVAILABLE or failure.status in _REFUSALS
+        only = self._suspect_alone() or (suspects[0] if len(suspects) == 1 else None)
+        if len(self._followed) == 1:
+            only = next(iter(self._followed.values()))
+        if only is not None and refusal:
+            return self._failure_of_one(only.key, failure, now_s)
+        if not self._followed:
+            return [self._odd(Observation.UNEXPECTED_MESSAGE, "an error of no interaction followed here")]
+        if refusal and not suspects and any(followed.alone for followed in self._followed.values()):
+            # one of several about the same message
+            return [Observed(Observation.UNEXPECTED_MESSAGE)]
+        if refusal:
+            self._ask_alone(suspects, now_s)
+        return [
+            followed.told(CallEventKind.PLATFORM_ERROR, failure.status, failure.text)
+            for followed in self._followed.values()
+        ]
+
+    def _refused(self, followed: Followed, failure: Failure, now_s: float) -> list[Effect]:
+        """Ask for one again after a while, or no more."""
+        if not followed.is_suspect:
+            return []
+        followed.refusals += 1
+        if followed.refusals >= self._wanted.tries:
+            del self._followed[followed.key]
+            return followed.over(failure) + self._finish_without_calls()
+        beside = [other for other in self._followed.values() if other.is_suspect and other.shared]
+        self._ask_alone([followed, *beside] if followed.shared else [followed], now_s)
         return []
 
-    def timeout(self, now_s: float) -> list[Effect]:
-        """Count the streams that have been silent for a minute."""
-        if self._deadline_s is None or now_s < self._deadline_s:
-            return []
-        effects: list[Effect] = []
-        for key, session in self._followed.items():
-            if now_s - session.heard_s >= QUIET_S:
-                session.heard_s = now_s
-                effects.append(Observed(Observation.DEADLINE_PASSED, key=key))
-        heard_s = min((session.heard_s for session in self._followed.values()), default=now_s)
-        self._deadline_s = heard_s + QUIET_S
-        return effects
+    # --- asking
 
-    def deadline_s(self) -> float | None:
-        """Return when the next look at silent streams is due; None without a connection."""
-        return self._deadline_s
-
-    def drain(self, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
-        """End all sessions and close the connection."""
-        if self._over:
-            return []
+    def _open_waiting(self, now_s: float) -> list[Effect]:
         effects: list[Effect] = []
-        for key in list(self._followed):
-            effects += self._closed(key, Reason.DRAIN, ClosedBy.LOCAL)
+        for key, (call, earlier) in self._waiting.items():
+            self._followed[key] = Followed(call, self._wanted, now_s)
+            self._left.discard(key)
+            effects.append(self._followed[key].opened(earlier))
         self._waiting.clear()
-        return effects + self._finish()
-
-    def use_token(self, token: str | None) -> None:
-        """Do nothing: the token is in the handshake."""
-
-    def follow(self, call: Call, now_s: float) -> list[Effect]:
-        """Follow one more; where there is a connection, subscribe to it."""
-        key = call.conversation_id
-        if self._over or key in self._followed or key in self._waiting:
-            return []
-        if not self._link.up:
-            self._waiting[key] = None
-            return []
-        self._followed[key] = _Followed(Placement(self._wanted.scale), now_s)
-        return [self._opened(key, None), SendText(subscription([key], self._wanted.codecs))]
-
-    def unfollow(self, conversation_id: str, ended: Ended, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
-        """End the session of a call and forget it; with the last one, the connection."""
-        effects: list[Effect] = []
-        self._waiting.pop(conversation_id, None)
-        if conversation_id in self._followed:
-            effects = self._closed(conversation_id, ended.reason, ended.closed_by)
-        return effects if self._over or self.remaining else effects + self._finish()
-
-    def gave_up(self, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
-        """End all sessions; a later connection opens them anew."""
-        effects: list[Effect] = []
-        for key, session in list(self._followed.items()):
-            effects.append(exhausted(key, session.placement.head_samples))
-            effects += self._closed(key, Reason.BUDGET_SPENT, ClosedBy.LOCAL)
-            self._waiting[key] = key
         return effects
 
-    def _opened(self, key: str, earlier: str | None) -> SessionOpened:
-        wanted = self._wanted
-        return SessionOpened(
-            key=key,
-            info=SessionInfo(conversation_id=key, source_name=wanted.source_name, continued_from=earlier),
-            source=Source.MEDIA_STREAMS,
-            sample_rate_hz=wanted.scale.sample_rate_hz,
-            codec=self._codec,
-            channels=wanted.channels,
-            states_pauses=False,
-        )
+    def _ask(self, now_s: float) -> list[Effect]:
+        """Ask for what is due: for most in one message, for those to be asked for alone one after the other.
 
-    def _packet(self, packet: Packet, now_s: float) -> list[Effect]:
-        session = self._followed.get(packet.interaction_id)
-        if session is None:
-            return [Observed(Observation.AUDIO_OUTSIDE_SESSION)]
-        session.heard_s = session.frame_s = now_s
-        samples = self._samples(packet.payload)
-        placed = session.placement.place(packet.sequence, packet.timestamp, samples, now_s)
-        scale = self._wanted.scale
-        audio = AudioReceived(
-            key=packet.interaction_id,
-            payload=packet.payload,
-            codec=self._codec,
-            channels=self._wanted.channels,
-            sample_rate_hz=scale.sample_rate_hz,
-            position_samples=placed.position_samples,
-            duration_samples=samples,
-            stream=_STREAM,
-            source_sequence=packet.sequence,
-            source_timestamp=packet.timestamp,
-            source_clock_hz=scale.clock_hz,
-            source_sequence_bits=scale.sequence_bits,
-            source_timestamp_bits=scale.timestamp_bits,
-            late=placed.late,
-        )
-        return [audio] if placed.gap is None else [_mark(audio.key, placed.gap), audio]
+        Those that were refused come last, so that they keep none of the others waiting.
+        """
+        waiting = [(followed, followed.ask_s) for followed in self._followed.values()]
+        due = [followed for followed, ask_s in waiting if ask_s is not None and ask_s <= now_s]
+        together = [followed for followed in due if not followed.alone]
+        alone = sorted((followed for followed in due if followed.alone), key=lambda followed: followed.refusals)
+        alone = alone[: now_s >= self._alone_from_s]
+        messages = [group for group in (together, alone) if group]
+        for followed in together + alone:
+            followed.ask_s, followed.shared = None, len(together) > 1 and not followed.alone
+        if alone:
+            before = self._suspect_alone()
+            if before is not None:
+                # it was not refused
+                before.alone = False
+            self._asked_alone, self._alone_from_s = alone[0].key, now_s + ALONE_S
+        self._schedule()
+        return [SendText(subscription((each.key, each.codecs) for each in group)) for group in messages]
 
-    def _samples(self, payload: bytes) -> int:
-        """Return how many samples a payload holds, -1 where its codec does not tell. Raises `MalformedMessage`."""
-        if not payload:
-            raise MalformedMessage("payload is empty")  # noqa: EM101, TRY003 - a word
-        if not self._sample_bytes:
-            return -1
-        samples, rest = divmod(len(payload), self._sample_bytes)
-        if rest:
-            raise MalformedMessage("payload holds no whole samples")  # noqa: EM101, TRY003 - a word
-        return samples
+    def _ask_alone(self, several: Iterable[Followed], now_s: float) -> None:
+        """Ask for each of several in a message of its own, after the delay."""
+        for followed in several:
+            followed.alone, followed.shared, followed.ask_s = True, False, now_s + self._wanted.retry_s
+        self._schedule()
 
-    def _failure(self, failure: Failure) -> list[Effect]:
-        """Take an error: of the interaction it names, else of all that are followed here."""
-        keys = [failure.interaction_id] if failure.interaction_id is not None else list(self._followed)
-        sessions = {key: self._followed[key] for key in keys if key in self._followed}
-        if not sessions:
-            return [self._odd(Observation.UNEXPECTED_MESSAGE, "an error of no interaction followed here")]
-        if failure.code == NOT_AVAILABLE and len(sessions) == 1:
-            return self._ended(next(iter(sessions)), failure)
-        return [_event(key, CallEventKind.PLATFORM_ERROR, session, failure) for key, session in sessions.items()]
+    def _schedule(self) -> None:
+        """Work out when something is to be asked for next."""
+        times = [
+            max(followed.ask_s, self._alone_from_s) if followed.alone else followed.ask_s
+            for followed in self._followed.values()
+            if followed.ask_s is not None
+        ]
+        self._ask_at_s = min(times, default=None) if self._link.up else None
 
-    def _ended(self, key: str, failure: Failure) -> list[Effect]:
-        """End the session whose media is over, or never was; with the last one, the connection."""
-        session = self._followed[key]
-        if session.placement.begun:
-            effects = self._closed(key, Reason.END, ClosedBy.REMOTE, failure)
-        else:
-            effects = [_event(key, CallEventKind.NOT_AVAILABLE, session, failure)]
-            effects += self._closed(key, Reason.OTHER, ClosedBy.REMOTE, failure)
-        return effects if self._followed else effects + self._finish()
+    def _suspect_alone(self) -> Followed | None:
+        """Return the interaction that was asked for alone last, while nothing has come of it."""
+        followed = self._followed.get(self._asked_alone or "")
+        return followed if followed is not None and followed.is_suspect else None
 
-    def _closed(self, key: str, reason: Reason, closed_by: ClosedBy, failure: Failure | None = None) -> list[Effect]:
-        """End a session; where it waited for its connection, nobody can tell how much is missing."""
-        placement = self._followed.pop(key).placement
-        closed = SessionClosed(
-            key=key,
-            reason=reason,
-            position_samples=placement.head_samples,
-            closed_by=closed_by,
-            code=-1 if failure is None else failure.status,
-            message=None if failure is None else failure.text,
-        )
-        if not placement.interrupted:
-            return [closed]
-        return [_mark(key, Gap(Reason.RECONNECT, placement.head_samples, -1, estimated=False)), closed]
+    # --- the end
 
-    def _finish(self) -> list[Effect]:
+    def _close_all(self, reason: Reason) -> list[Effect]:
+        effects = [effect for followed in self._followed.values() for effect in followed.closed(reason)]
+        self._followed.clear()
+        return effects
+
+    def _finish_without_calls(self) -> list[Effect]:
+        """With the last call, end the connection."""
+        if self._over or self._followed or self._waiting:
+            return []
         self._over = True
-        self._deadline_s = None
+        self._ask_at_s = self._quiet_at_s = None
         return [CloseConnection(_NORMAL)] if self._link.up else []
 
     def _odd(self, what: Observation, defect: str) -> Observed:
@@ -291,26 +309,3 @@ class MediaStreamsProtocol:
             return Observed(what)
         self._named.add(defect)
         return Observed(what, detail=defect)
-
-
-def _mark(key: str, gap: Gap) -> Mark:
-    return Mark(
-        key=key,
-        kind=FrameKind.GAP,
-        reason=gap.reason,
-        position_samples=gap.start_samples,
-        duration_samples=gap.duration_samples,
-        estimated=gap.estimated,
-    )
-
-
-def _event(key: str, kind: CallEventKind, session: _Followed, failure: Failure) -> EventReceived:
-    event = CallEvent(
-        kind=kind,
-        conversation_id="",
-        session_id="",
-        position_samples=session.placement.head_samples,
-        code=failure.status,
-        message=failure.text,
-    )
-    return EventReceived(key, event)

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from functools import partial
 
 from ingest.connecting import Place
-from ingest.dialling import Dial, DialledSource, policy_of
+from ingest.dial import Dial, DialledSource, policy_of
 from ingest.protocol import Call
 from ingest.sources.media_streams.config import MediaStreamsSettings
+from ingest.sources.media_streams.followed import CODECS, Wanted
 from ingest.sources.media_streams.placement import Scale
-from ingest.sources.media_streams.protocol import MediaStreamsProtocol, Wanted
+from ingest.sources.media_streams.protocol import MediaStreamsProtocol
+from runtime.supervision import Claim
 from schemas.symbols import Channels
 
 NAME = "media-streams"
+SCOPE = "media:stream:read"
 
 
 def dialled(own: MediaStreamsSettings, place: Place) -> DialledSource:
@@ -20,22 +23,30 @@ def dialled(own: MediaStreamsSettings, place: Place) -> DialledSource:
     return DialledSource(NAME, own.interactions_per_socket, partial(_dial, own, place), listed, _refusal)
 
 
-def _refusal(call: Call) -> str | None:  # noqa: ARG001 - any call can be asked for
-    return None
+def _refusal(call: Call) -> str | None:
+    if all(name.lower() in CODECS for name in call.codecs):
+        return None
+    return f"it names a codec that is none of {', '.join(sorted(CODECS))}"
 
 
 def _dial(own: MediaStreamsSettings, place: Place, name: str, calls: Sequence[Call]) -> Dial:
-    ids = [call.conversation_id for call in calls]
     return Dial(
         source_name=NAME,
         connection=name,
         url=place.fill(own.url),
         policy=policy_of(own),
-        new_protocol=partial(MediaStreamsProtocol, ids, _wanted(own)),
+        new_protocol=partial(MediaStreamsProtocol, calls, _wanted(own)),
         rest_s=own.rest_s,
+        claim=Claim(scope=SCOPE, subject="the path of the media streams"),
     )
 
 
 def _wanted(own: MediaStreamsSettings) -> Wanted:
-    scale = Scale(own.sample_rate_hz, own.clock_hz, own.sequence_bits, own.timestamp_bits)
-    return Wanted(NAME, own.codec_preferences, Channels[own.channels.upper()], scale)
+    return Wanted(
+        source_name=NAME,
+        codecs=own.codec_preferences,
+        channels=Channels[own.channels.upper()],
+        scale=Scale(own.sample_rate_hz, own.clock_hz, own.sequence_bits, own.timestamp_bits),
+        retry_s=own.retry_not_available_s,
+        tries=own.not_available_tries,
+    )

@@ -22,7 +22,7 @@ def packet(**changes) -> str:
 
 def test_a_subscription_is_the_document_s():
     # the document's builder: interactionId, mediaType, codecPreferences for each, in this order
-    assert subscription(["a", "b"], ("opus", "pcmu")) == (
+    assert subscription([("a", ("opus", "pcmu")), ("b", ("opus", "pcmu"))]) == (
         '{"interactions":[{"interactionId":"a","mediaType":"voice","codecPreferences":["opus","pcmu"]},'
         '{"interactionId":"b","mediaType":"voice","codecPreferences":["opus","pcmu"]}]}'
     )

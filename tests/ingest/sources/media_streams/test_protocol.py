@@ -1,4 +1,5 @@
 import json
+import math
 import random
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 from audio.frames import decode
 from ingest.protocol import (
     AudioReceived,
+    Call,
     CloseConnection,
+    Ended,
     EventReceived,
     Mark,
     Observation,
@@ -17,7 +20,8 @@ from ingest.protocol import (
     SessionClosed,
     SessionOpened,
 )
-from ingest.sources.media_streams.protocol import QUIET_S, MediaStreamsProtocol, Wanted
+from ingest.sources.media_streams.followed import Wanted
+from ingest.sources.media_streams.protocol import ALONE_S, QUIET_S, MediaStreamsProtocol
 from processors.loss.logic import LossProcessor
 from processors.loss.numbering import Numbering
 from runtime.clock import ManualClock
@@ -38,6 +42,9 @@ from tests.ingest.sources.media_streams.words import (
 )
 
 LOST = (1006, "", ClosedBy.NETWORK)
+ONCE = Wanted(tries=1)
+UNNAMED = '{"status":400,"code":"mediaNotAvailable"}'
+BAD_REQUEST = '{"status":400,"code":"badRequest"}'
 
 
 def connected(*interactions: str, **wanted) -> Stream:
@@ -186,8 +193,8 @@ def test_media_that_ends_ends_its_session_and_no_other():
     assert not stream.machine.finished
 
 
-def test_media_that_never_came_is_told_as_not_available():
-    stream = connected(CALL, OTHER)
+def test_media_that_never_came_is_told_as_not_available_after_the_last_try():
+    stream = connected(CALL, OTHER, wanted=ONCE)
     told, end = stream.send(not_available())
     assert (told.event.kind, told.event.code) == (CallEventKind.NOT_AVAILABLE, 400)
     assert (told.event.message, end.reason, end.closed_by) == ("mediaNotAvailable", Reason.OTHER, ClosedBy.REMOTE)
@@ -195,7 +202,7 @@ def test_media_that_never_came_is_told_as_not_available():
 
 def test_what_has_ended_is_not_asked_for_again():
     stream = connected(CALL, OTHER)
-    stream.send(not_available())
+    stream.send(packet(0), not_available())
     stream.do("disconnected", *LOST)
     stream.do("connected")
     assert stream.sent()[-1] == subscription(OTHER)
@@ -203,7 +210,7 @@ def test_what_has_ended_is_not_asked_for_again():
 
 
 def test_the_end_of_the_last_one_ends_the_connection():
-    stream = connected(CALL, OTHER)
+    stream = connected(CALL, OTHER, wanted=ONCE)
     stream.send(packet(0), not_available(OTHER))
     assert stream.send(not_available())[-1] == CloseConnection(1000)
     assert stream.machine.finished
@@ -227,9 +234,246 @@ def test_an_error_that_names_no_interaction_is_about_all_of_them():
 
 
 def test_where_one_is_followed_the_error_that_names_none_is_its_own():
-    stream = connected()
-    stream.send('{"status":400,"code":"mediaNotAvailable"}')
+    stream = connected(wanted=ONCE)
+    stream.send(UNNAMED)
     assert [end.reason for end in closed(stream)] == [Reason.OTHER]
+    stream = connected()
+    stream.send(packet(0), UNNAMED)
+    assert [end.reason for end in closed(stream)] == [Reason.END]
+
+
+# --- calls that come and go ------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_comes_is_asked_for_alone_and_on_the_next_connection_with_the_others():
+    stream = connected()
+    call = Call(OTHER, organisation="org", queue="q", agent="a")
+    opened, _ = stream.do("follow", call)
+    assert (opened.key, opened.info.organisation, opened.info.queue, opened.info.agent) == (OTHER, "org", "q", "a")
+    assert stream.do("follow", call) == stream.do("follow", Call(CALL)) == []
+    stream.send(packet(0, OTHER))
+    stream.do("disconnected", *LOST)
+    stream.do("connected")
+    assert stream.sent() == [subscription(CALL), subscription(OTHER), subscription(CALL, OTHER)]
+
+
+def test_a_call_that_comes_without_a_connection_waits_for_one():
+    stream = Stream()
+    assert stream.do("follow", Call(OTHER)) == []
+    stream.do("connected")
+    assert stream.sent() == [subscription(CALL, OTHER)]
+    stream.do("disconnected", *LOST)
+    stream.do("follow", Call("third"))
+    stream.do("connected")
+    assert stream.sent()[-1] == subscription(CALL, OTHER, "third")
+
+
+def test_a_call_may_name_codecs_of_its_own():
+    stream = connected()
+    opened, _ = stream.do("follow", Call(OTHER, codecs=("OPUS", "pcmu")))
+    assert opened.codec is Codec.OPUS
+    assert stream.sent()[-1] == subscription(OTHER, codecs=("opus", "pcmu"))
+    audio, other = stream.send(packet(0), packet(0, OTHER))
+    assert (audio.codec, other.codec) == (Codec.PCMU, Codec.OPUS)
+
+
+def test_a_call_that_goes_is_closed_and_what_still_comes_of_it_is_counted():
+    stream = connected(CALL, OTHER)
+    stream.send(packet(0))
+    assert stream.do("unfollow", CALL, Ended(Reason.END, message="hung up")) == [
+        SessionClosed(CALL, Reason.END, 160, ClosedBy.LOCAL, -1, "hung up")
+    ]
+    assert counted(stream.send(packet(1))) == [(Observation.AUDIO_OUTSIDE_SESSION, "")]
+    # its end comes by itself, and is nobody's mistake
+    assert counted(stream.send(not_available(CALL))) == [(Observation.UNEXPECTED_MESSAGE, "")]
+    assert stream.do("unfollow", CALL, Ended(Reason.END)) == []
+    stream.do("disconnected", *LOST)
+    stream.do("connected")
+    assert stream.sent()[-1] == subscription(OTHER)
+
+
+def test_the_last_call_that_goes_ends_the_connection_and_without_one_only_the_machine():
+    stream = connected()
+    assert stream.do("unfollow", CALL, Ended(Reason.END))[-1] == CloseConnection(1000)
+    assert stream.machine.finished
+    assert stream.do("follow", Call(OTHER)) == []
+    stream = Stream()
+    assert stream.do("unfollow", CALL, Ended(Reason.END)) == []
+    assert stream.machine.finished
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_call_whose_media_is_not_available_is_told_so_even_if_it_had_no_session(begun):
+    stream = connected(CALL, OTHER) if begun else Stream(CALL, OTHER)
+    stream.do("unfollow", CALL, Ended(Reason.OTHER, ClosedBy.REMOTE, not_available=True, code=404, message="gone"))
+    assert [effect.key for effect in stream.effects if isinstance(effect, SessionOpened)].count(CALL) == 1
+    (told,) = [effect.event for effect in stream.effects if isinstance(effect, EventReceived)]
+    assert (told.kind, told.code, told.message) == (CallEventKind.NOT_AVAILABLE, 404, "gone")
+    (end,) = closed(stream)
+    assert (end.reason, end.closed_by, end.code) == (Reason.OTHER, ClosedBy.REMOTE, 404)
+
+
+def test_a_call_that_comes_back_has_a_session_that_goes_on_from_the_first():
+    stream = connected(CALL, OTHER)
+    stream.do("unfollow", CALL, Ended(Reason.END))
+    stream.do("follow", Call(CALL))
+    stream.send(packet(7))
+    opened = [effect.key for effect in stream.effects if isinstance(effect, SessionOpened)]
+    assert opened == [CALL, OTHER, CALL]
+    assert [audio.position_samples for audio in stream.audio()] == [0]
+    infos = decode([record.value for record in stream.records if record.topic == topics.AUDIO.name], STORE).infos
+    assert [info.continued_from is None for info in infos.values()] == [True, True, False]
+
+
+# --- media that is not available -------------------------------------------------------------------------------------
+
+
+def test_what_is_not_available_is_asked_for_again_alone_after_the_delay_and_then_flows():
+    stream = connected(CALL, OTHER)
+    assert stream.send(packet(0, OTHER), not_available())[1:] == []
+    assert stream.machine.deadline_s() == stream.now_s + 5
+    assert stream.after(4.9).do("timeout") == []
+    assert [json.loads(effect.text) for effect in stream.after(0.1).do("timeout")] == [subscription(CALL)]
+    stream.send(packet(0))
+    assert stream.machine.deadline_s() == stream.now_s - 5 + QUIET_S
+    assert not closed(stream)
+
+
+@pytest.mark.parametrize("tries", [1, 2, Wanted().tries])
+def test_after_the_last_try_it_is_not_followed_any_more_and_not_before(tries):
+    stream = connected(CALL, OTHER, wanted=Wanted(tries=tries))
+    stream.send(packet(0, OTHER))
+    for number in range(1, tries + 1):
+        assert not closed(stream)
+        assert len(stream.sent()) == number
+        stream.send(not_available())
+        stream.after(5).do("timeout")
+    assert events(stream) == [(CALL, CallEventKind.NOT_AVAILABLE)]
+    assert [end.reason for end in closed(stream)] == [Reason.OTHER]
+    assert len(stream.sent()) == tries
+    assert stream.machine.remaining == (OTHER,)
+
+
+def test_tries_are_counted_anew_once_it_has_brought_audio():
+    stream = connected(wanted=Wanted(tries=2))
+    stream.send(not_available())
+    stream.after(5).do("timeout")
+    stream.send(packet(0))
+    stream.do("disconnected", *LOST)
+    stream.do("connected")
+    stream.send(not_available())
+    assert not closed(stream)
+    stream.after(5).do("timeout")
+    stream.send(not_available())
+    # audio had come: it was available, and is over
+    assert [end.reason for end in closed(stream)] == [Reason.END]
+
+
+def test_an_answer_that_comes_twice_is_one_try():
+    stream = connected(wanted=Wanted(tries=2))
+    assert stream.send(not_available(), not_available()) == []
+    stream.after(5).do("timeout")
+    stream.send(not_available())
+    assert len(closed(stream)) == 1
+
+
+def test_a_session_over_a_lost_connection_survives_that_the_platform_needs_a_while():
+    stream = connected(CALL, OTHER)
+    stream.send(packet(0))
+    stream.do("disconnected", *LOST)
+    stream.after(1).do("connected")
+    stream.send(not_available())
+    stream.after(5).do("timeout")
+    gap, audio = stream.send(packet(300))
+    assert (gap.reason, audio.position_samples) == (Reason.RECONNECT, 300 * 160)
+
+
+# --- one bad interaction among many ----------------------------------------------------------------------------------
+
+
+class Platform:
+    """Fifty interactions, one of them bad; what it says to a subscription, by what kind of platform it is."""
+
+    ids = tuple(f"call-{number:02}" for number in range(50))
+    bad = ids[17]
+
+    def __init__(self, *, names: bool, whole: bool, closes: bool = False) -> None:
+        self.stream = Stream(*self.ids)
+        self.subscribed: set[str] = set()
+        self._taken = 0
+        self._names, self._whole, self._closes = names, whole, closes
+
+    def run(self, seconds: float) -> None:
+        """Let the time pass: answer what was asked, and send a packet of each stream every five seconds."""
+        self.stream.do("connected")
+        end_s, number = self.stream.now_s + seconds, 0
+        while self.stream.now_s < end_s:
+            self.stream.after(0.1)
+            if (self.stream.machine.deadline_s() or math.inf) <= self.stream.now_s:
+                self.stream.do("timeout")
+            effects, self._taken = self.stream.effects[self._taken :], len(self.stream.effects)
+            for text in [effect.text for effect in effects if isinstance(effect, SendText)]:
+                self._answer([entry["interactionId"] for entry in json.loads(text)["interactions"]])
+            number += 1
+            if number % 50 == 0:
+                for key in sorted(self.subscribed):
+                    self.stream.send(packet(number * 5, key))
+
+    def _answer(self, asked: list[str]) -> None:
+        bad = self.bad in asked
+        if not (bad and self._whole):
+            self.subscribed.update(set(asked) - {self.bad})
+        if not bad:
+            return
+        error = {"status": 400, "code": "mediaNotAvailable" if self._names else "badRequest"}
+        self.stream.send(json.dumps({**error, "interactionId": self.bad} if self._names else error))
+        if self._closes:
+            self.subscribed.clear()
+            self.stream.do("disconnected", 1008, "", ClosedBy.REMOTE)
+            self.stream.after(1).do("connected")
+
+
+@pytest.mark.parametrize(
+    ("names", "whole", "closes"),
+    [(True, False, False), (False, False, False), (False, True, False), (True, True, False), (False, True, True)],
+    ids=["named", "unnamed", "unnamed and none subscribed", "named and none subscribed", "unnamed and closed"],
+)
+def test_one_bad_interaction_blocks_none_of_the_other_49(names, whole, closes):
+    platform = Platform(names=names, whole=whole, closes=closes)
+    stream = platform.stream
+    platform.run(50)
+    heard = {audio.key for audio in stream.effects if isinstance(audio, AudioReceived)}
+    assert heard == set(platform.ids) - {platform.bad}
+    platform.run(90)
+    assert [(end.key, end.reason) for end in closed(stream)] == [(platform.bad, Reason.OTHER)]
+    assert (platform.bad, CallEventKind.NOT_AVAILABLE) in events(stream)
+    assert len(stream.machine.remaining) == 49
+
+
+def test_of_several_errors_that_name_none_about_one_message_only_the_first_is_told():
+    stream = connected(CALL, OTHER, "third")
+    stream.send(BAD_REQUEST)
+    assert [kind for _, kind in events(stream)] == [CallEventKind.PLATFORM_ERROR] * 3
+    assert counted(stream.send(BAD_REQUEST)) == [(Observation.UNEXPECTED_MESSAGE, "")]
+    asked = [stream.after(5).do("timeout"), *(stream.after(ALONE_S).do("timeout") for _ in range(3))]
+    assert [len(effects) for effects in asked] == [1, 1, 1, 0]
+    assert stream.sent()[1:] == [subscription(CALL), subscription(OTHER), subscription("third")]
+
+
+def test_an_error_of_the_server_that_names_none_asks_for_nothing_again():
+    stream = connected(CALL, OTHER)
+    stream.send('{"status":500,"code":"internal"}')
+    assert len(events(stream)) == 2
+    assert stream.after(5).do("timeout") == []
+    assert len(stream.sent()) == 1
+
+
+def test_a_malformed_error_changes_nothing():
+    stream = connected(CALL, OTHER)
+    for text in ('{"status":400,"code":"mediaNotAvailable"', '{"status":400,"code":7,"interactionId":[]}', "[]"):
+        assert not closed(stream)
+        stream.send(text)
+    assert [effect.key for effect in stream.send(packet(0), packet(0, OTHER))] == [CALL, OTHER]
 
 
 # --- lost connections, stops -----------------------------------------------------------------------------------------
@@ -269,7 +513,7 @@ def test_a_restart_is_a_mark_of_its_own():
 
 
 def test_a_spent_budget_ends_the_sessions_and_a_return_goes_on_from_them():
-    stream = connected(CALL, OTHER)
+    stream = connected(CALL, OTHER, wanted=ONCE)
     stream.send(packet(0), not_available(OTHER))
     stream.do("disconnected", *LOST)
     told, gap, end = stream.do("gave_up")

@@ -1,11 +1,16 @@
+import json
+
+import pytest
+
 from ingest.config import IngestSettings
-from ingest.dialling import Dial, policy_of
-from ingest.protocol import SendText, SessionOpened
+from ingest.dial import Dial, policy_of
+from ingest.protocol import Call, CloseConnection, SendText, SessionOpened
 from ingest.sources.media_streams import source
 from ingest.sources.media_streams.config import MediaStreamsSettings
 from runtime.config import load
+from runtime.errors import ConfigError
 from schemas.symbols import Channels, Codec
-from tests.ingest.sources.media_streams.words import packet
+from tests.ingest.sources.media_streams.words import not_available, packet, subscription
 
 
 def settings(**environ: str) -> IngestSettings:
@@ -63,3 +68,55 @@ def test_the_settings_say_what_is_asked_for_and_how_it_is_read():
     machine.receive_text(packet(0, "i"), 0.0)
     (audio,) = machine.receive_text(packet(3, "i"), 0.06)
     assert audio.position_samples == 160
+
+
+def test_a_codec_nobody_knows_is_refused_and_any_other_is_asked_for():
+    found = source.dialled(settings().media_streams, settings().place)
+    assert "none of l16, opus, pcma, pcmu" in found.refuse(Call("i", codecs=("pcmu", "g722")))
+    assert found.refuse(Call("i", codecs=("OPUS", "pcma"))) is None
+
+
+def test_what_is_named_where_the_platform_refuses_is_the_scope():
+    (dial,) = dials(settings(INTERACTIONS="i"))
+    assert "media:stream:read" in dial.claim.refused("forbidden", has_token=True)
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 5), ({"RETRY_NOT_AVAILABLE_S": "0.5"}, 0.5)])
+def test_the_settings_say_after_how_long_media_that_is_not_available_is_asked_for_again(given, expected):
+    machine = dials(settings(INTERACTIONS="i,j", **given))[0].new_protocol()
+    machine.connected(0.0)
+    machine.receive_text(packet(0, "j"), 0.0)
+    machine.receive_text(not_available("i"), 1.0)
+    assert machine.timeout(1 + expected - 0.01) == []
+    (again,) = machine.timeout(1 + expected)
+    assert json.loads(again.text) == subscription("i")
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 12), ({"NOT_AVAILABLE_TRIES": "1"}, 1)])
+def test_the_settings_say_how_often_it_is_asked_for(given, expected):
+    machine = dials(settings(INTERACTIONS="i", **given))[0].new_protocol()
+    effects, now_s, answers = machine.connected(0.0), 0.0, 0
+    while not machine.finished:
+        assert [effect for effect in effects if isinstance(effect, SendText)]
+        answers += 1
+        effects = machine.receive_text(not_available("i"), now_s)
+        now_s += 5
+        effects += machine.timeout(now_s)
+    assert answers == expected
+    assert effects[-1] == CloseConnection(1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "lowest", "highest", "above"),
+    [
+        ("INTERACTIONS_PER_SOCKET", "0", "1", "50", "51"),
+        ("RETRY_NOT_AVAILABLE_S", "0", "0.001", "600", "600.1"),
+        ("NOT_AVAILABLE_TRIES", "0", "1", "1000", "1001"),
+    ],
+)
+def test_a_limit_has_limits(name, below, lowest, highest, above):
+    for value in (lowest, highest):
+        assert settings(**{name: value})
+    for value in (below, above):
+        with pytest.raises(ConfigError):
+            settings(**{name: value})

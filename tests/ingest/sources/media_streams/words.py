@@ -5,10 +5,11 @@ import json
 from collections.abc import Sequence
 
 from ingest.identity import Lineage, uuid7
-from ingest.protocol import AudioReceived, Effect, Fact, Mark, SendText
+from ingest.protocol import AudioReceived, Call, Effect, Fact, Mark, SendText
 from ingest.sequencer import Encoding, Moment, Outgoing, Sequencer
+from ingest.sources.media_streams.followed import Wanted
 from ingest.sources.media_streams.placement import Scale
-from ingest.sources.media_streams.protocol import MediaStreamsProtocol, Wanted
+from ingest.sources.media_streams.protocol import MediaStreamsProtocol
 from schemas.codec import SchemaStore
 
 STORE = SchemaStore()
@@ -45,7 +46,9 @@ class Stream:
 
     def __init__(self, *interactions: str, wanted: Wanted | None = None, **scale: int) -> None:
         self.now_s = 100.0
-        self.machine = MediaStreamsProtocol(interactions or (CALL,), wanted or Wanted(scale=Scale(**scale)))
+        self.machine = MediaStreamsProtocol(
+            [Call(each) for each in interactions or (CALL,)], wanted or Wanted(scale=Scale(**scale))
+        )
         self.effects: list[Effect] = []
         self.records: list[Outgoing] = []
         self._drawn = 0
@@ -62,7 +65,7 @@ class Stream:
     def do(self, what: str, *arguments) -> list[Effect]:
         """Call the machine at its time; return what it asks for."""
         method = getattr(self.machine, what)
-        text = what in ("receive_text", "receive_binary")
+        text = what in ("receive_text", "receive_binary", "follow", "unfollow")
         effects = method(*arguments, self.now_s) if text else method(self.now_s, *arguments)
         self.effects += effects
         for effect in effects:
