@@ -192,7 +192,10 @@ class Connection:
             self._on_end(self)
 
     def _ending(self) -> tuple[int, str, ClosedBy]:
-        """Return code, reason and who: of the first close frame either side sent; 1006 where there was none."""
+        """Return code, reason and who: of the first close frame either side sent; 1006 where there was none.
+
+        The peer's reason goes into records: a token that it repeats is left out.
+        """
         error = self._socket.protocol.close_exc
         received, sent = error.rcvd, error.sent
         # the library says 1011 of itself only where a ping was not answered
@@ -200,7 +203,8 @@ class Connection:
         if self._dead or (unanswered and not self._closing):
             return _ABNORMAL, "", ClosedBy.TIMEOUT
         if received is not None and error.rcvd_then_sent is not False:
-            return received.code, received.reason, ClosedBy.REMOTE
+            reason = received.reason.replace(self.token, "...") if self.token else received.reason
+            return received.code, reason, ClosedBy.REMOTE
         if sent is not None:
             return sent.code, sent.reason, ClosedBy.LOCAL
         return _ABNORMAL, "", ClosedBy.NETWORK

@@ -456,3 +456,18 @@ async def test_the_round_trip_is_taken_from_a_ping_to_its_own_pong():
 
 def _round_trips():
     return REGISTRY.get_sample_value("callstream_websocket_round_trip_seconds_count", {"peer": "peer"}) or 0
+
+
+async def test_the_reason_of_a_close_is_told_without_the_token_that_the_peer_repeats():
+    class Tokens:
+        async def get(self):
+            return "the-token-of-this-dial"
+
+    async def repeat(peer):
+        await peer.close(4401, f"not good: {peer.request.headers['Authorization']}")
+
+    async with serve(repeat, "127.0.0.1", 0, ping_interval=None, close_timeout=1) as server:
+        connection = await dialer(url_of(server), token=Tokens()).connect()
+        with pytest.raises(ConnectionLost):
+            await connection.receive()
+    assert ended(connection.lost) == (4401, "not good: Bearer ...", ClosedBy.REMOTE)
