@@ -1,10 +1,12 @@
 """Our client of one call behind the interface of `tests.data.defects.following`: a line with the real machine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ingest.connecting import Place
 from ingest.dial import Dial, DialledSource
 from ingest.line import Line
+from ingest.pausing import PauseRules
 from ingest.protocol import AudioReceived, Call, DialledProtocol, Effect
 from ingest.sources.media_streams.config import MediaStreamsSettings
 from ingest.sources.media_streams.source import dialled
@@ -80,7 +82,7 @@ class OurLine:
         dial = Dial("media-streams", "1 of 1", url, POLICY, lambda: Watched(machine(), self), 3600)
         dialer = Dialer("media-streams", url, POLICY, SystemClock(), token=token)
         source = DialledSource("media-streams", 50, lambda *_: dial, (), lambda _: None)
-        around = surroundings(self.outlet)
+        around = replace(surroundings(self.outlet), rules=PauseRules(publish_when_unknown=True))
         self._line = Line(source, "1", Call(CALL), around, make_dialer=lambda _: dialer, over=lambda _: None)
 
     async def run(self) -> None:

@@ -139,6 +139,10 @@ class OurTalk:
     def count(self):
         return len(self._line.received)
 
+    @property
+    def written(self):
+        return [record.value for record in self._line.outlet.records]
+
 
 @pytest.fixture
 async def source():
@@ -148,13 +152,13 @@ async def source():
 
 
 async def talks(peer, connection):
-    """Send a packet, what is none, and a reason to close; all of them say what nobody else should hear."""
+    """Send a packet, what is none, and a reason to close, which repeats the token; nobody else should hear of them."""
     await connection.send(packet(0, payload=WORDS.encode()))
     await connection.send(json.dumps({"transcript": WORDS}))
     await connection.send("{" + WORDS)
     await connection.send(WORDS.encode())
     await asyncio.sleep(0.01)
-    await connection.close(4001, WORDS)
+    await connection.close(4001, f"{peer.bearers[-1]}: {WORDS}")
 
 
 @shows(OurTalk, F7=exchanges.PrintsWhatItHas)
@@ -168,3 +172,5 @@ async def test_tokens_words_and_audio_stand_in_no_output(make, source, capfd):
     said += repr(client) + repr(source)
     payload = base64.b64encode(WORDS.encode()).decode()
     assert [secret for secret in {SECRET, WORDS, payload, *peer.bearers} if secret in said] == []
+    assert any(b": " + WORDS.encode() in value for value in client.written)
+    assert not any(token.encode() in value for value in client.written for token in peer.bearers)
