@@ -17,6 +17,7 @@ from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.conversation_audio.config import ConversationAudioSettings
 from ingest.sources.media_websocket.config import MediaWebSocketSettings
 from ingest.table import DIALLED
+from runtime.clock import Clock
 from schemas import topics
 from schemas.records import CallEvent
 from schemas.symbols import CallEventKind, FrameKind, Reason
@@ -55,10 +56,10 @@ class Tokens:
 class Rig:
     """What the sources of some settings publish."""
 
-    def __init__(self, settings: IngestSettings) -> None:
+    def __init__(self, settings: IngestSettings, clock: Clock | None = None) -> None:
         self.outlet = FakeOutlet()
         self.tokens = Tokens()
-        around = replace(surroundings(self.outlet), rules=PauseRules(publish_when_unknown=True))
+        around = replace(surroundings(self.outlet, clock), rules=PauseRules(publish_when_unknown=True))
         sources = [make(settings) for make in DIALLED.values()]
         self.dialling = Dialling(sources, around, self.tokens)
         for source in sources:
@@ -66,8 +67,8 @@ class Rig:
                 assert self.dialling.follow(source.name, call) is None
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async def running(self, limit_s: float = 20) -> AsyncIterator[None]:
+        async with asyncio.timeout(limit_s), asyncio.TaskGroup() as tasks:
             tasks.create_task(self.dialling.run())
             yield
             self.dialling.drain()
