@@ -20,6 +20,8 @@ from runtime.errors import UsageError
 from runtime.supervision import ConnectionLost, Policy
 from schemas.symbols import ClosedBy
 
+_SHORTEST_TOKEN_CHARACTERS = 16
+"""A shorter token is not looked for in what the peer says: it could stand there by chance."""
 _ABNORMAL = 1006
 
 # the library's debug lines hold headers and messages; what matters of a connection is counted and logged by its dialler
@@ -127,8 +129,9 @@ class Connection:
     async def receive(self) -> str | bytes:
         """Return the next message: str of a text frame, bytes of a binary one. Cancelling loses none.
 
-        Raises `ConnectionLost`, also after a normal close. A text that is no UTF-8 or a message longer than
-        `max_message_bytes` ends the connection (RFC 6455, 8.1 and 7.4.1: 1007, 1009; closed by LOCAL).
+        A text that repeats our token comes without it. Raises `ConnectionLost`, also after a normal close. A text that
+        is no UTF-8 or a message longer than `max_message_bytes` ends the connection (RFC 6455, 8.1 and 7.4.1: 1007,
+        1009; closed by LOCAL).
         """
         try:
             message = await self._socket.recv()
@@ -139,7 +142,7 @@ class Connection:
             raise UsageError(text) from error
         self._taken += 1
         self._socket.active_s = self._socket.loop.time()
-        return message
+        return self._without_token(message) if isinstance(message, str) else message
 
     async def send(self, message: str | bytes) -> None:
         """Send a message: text from str, binary from bytes. Raises `ConnectionLost`."""
@@ -192,10 +195,7 @@ class Connection:
             self._on_end(self)
 
     def _ending(self) -> tuple[int, str, ClosedBy]:
-        """Return code, reason and who: of the first close frame either side sent; 1006 where there was none.
-
-        The peer's reason goes into records: a token that it repeats is left out.
-        """
+        """Return code, reason and who: of the first close frame either side sent; 1006 where there was none."""
         error = self._socket.protocol.close_exc
         received, sent = error.rcvd, error.sent
         # the library says 1011 of itself only where a ping was not answered
@@ -203,11 +203,17 @@ class Connection:
         if self._dead or (unanswered and not self._closing):
             return _ABNORMAL, "", ClosedBy.TIMEOUT
         if received is not None and error.rcvd_then_sent is not False:
-            reason = received.reason.replace(self.token, "...") if self.token else received.reason
-            return received.code, reason, ClosedBy.REMOTE
+            return received.code, self._without_token(received.reason), ClosedBy.REMOTE
         if sent is not None:
             return sent.code, sent.reason, ClosedBy.LOCAL
         return _ABNORMAL, "", ClosedBy.NETWORK
+
+    def _without_token(self, text: str) -> str:
+        """Return what the peer says as it may go into records and logs: a peer may repeat the token it refuses."""
+        token = self.token
+        if token is None or len(token) < _SHORTEST_TOKEN_CHARACTERS or token not in text:
+            return text
+        return text.replace(token, "...")
 
     def _loss(self) -> ConnectionLost:
         return self.lost or ConnectionLost(_ABNORMAL, "", ClosedBy.NETWORK)

@@ -156,6 +156,7 @@ async def talks(peer, connection):
     await connection.send(packet(0, payload=WORDS.encode()))
     await connection.send(json.dumps({"transcript": WORDS}))
     await connection.send("{" + WORDS)
+    await connection.send(json.dumps({"status": 401, "code": "bad", "message": f"{peer.bearers[-1]} is not good"}))
     await connection.send(WORDS.encode())
     await asyncio.sleep(0.01)
     await connection.close(4001, f"{peer.bearers[-1]}: {WORDS}")
@@ -172,5 +173,6 @@ async def test_tokens_words_and_audio_stand_in_no_output(make, source, capfd):
     said += repr(client) + repr(source)
     payload = base64.b64encode(WORDS.encode()).decode()
     assert [secret for secret in {SECRET, WORDS, payload, *peer.bearers} if secret in said] == []
-    assert any(b": " + WORDS.encode() in value for value in client.written)
+    for told in (f": {WORDS}", "is not good"):
+        assert any(told.encode() in value for value in client.written)
     assert not any(token.encode() in value for value in client.written for token in peer.bearers)

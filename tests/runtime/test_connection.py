@@ -458,16 +458,41 @@ def _round_trips():
     return REGISTRY.get_sample_value("callstream_websocket_round_trip_seconds_count", {"peer": "peer"}) or 0
 
 
-async def test_the_reason_of_a_close_is_told_without_the_token_that_the_peer_repeats():
-    class Tokens:
-        async def get(self):
-            return "the-token-of-this-dial"
+class Tokens:
+    """Gives one token."""
+
+    def __init__(self, token):
+        self.token = token
+
+    async def get(self):
+        return self.token
+
+
+@contextlib.asynccontextmanager
+async def repeated(token):
+    """Connect with a token to a server that repeats it, in messages and in the reason of its close."""
 
     async def repeat(peer):
-        await peer.close(4401, f"not good: {peer.request.headers['Authorization']}")
+        said = peer.request.headers["Authorization"]
+        await peer.send(f"not good: {said}")
+        await peer.send(said.encode())
+        await peer.close(4401, f"not good: {said}")
 
     async with serve(repeat, "127.0.0.1", 0, ping_interval=None, close_timeout=1) as server:
-        connection = await dialer(url_of(server), token=Tokens()).connect()
+        connection = await dialer(url_of(server), token=Tokens(token)).connect()
+        yield connection
+        await connection.close()
+
+
+async def test_what_the_peer_says_is_told_without_the_token_that_it_repeats():
+    async with repeated("the-token-of-this-dial") as connection:
+        assert await connection.receive() == "not good: Bearer ..."
+        assert await connection.receive() == b"Bearer the-token-of-this-dial"
         with pytest.raises(ConnectionLost):
             await connection.receive()
     assert ended(connection.lost) == (4401, "not good: Bearer ...", ClosedBy.REMOTE)
+
+
+async def test_a_token_so_short_that_any_message_may_hold_it_changes_none():
+    async with repeated("fifteen-letters") as connection:
+        assert await connection.receive() == "not good: Bearer fifteen-letters"
