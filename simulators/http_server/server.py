@@ -55,14 +55,14 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(application: Starlette, port: int = 0) -> AsyncIterator[str]:
     """Serve on loopback inside this process while the context lasts (port 0: any free one); give the base URL."""
-    listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(
         application, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
     )
     running = _Server(config)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(running.serve(sockets=[listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            running.told.set()
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(running.serve(sockets=[listener]))
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                running.told.set()

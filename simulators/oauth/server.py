@@ -37,7 +37,7 @@ class OAuthServer:
     token path, `issued` the tokens; `leaks` counts requests with a secret where none may stand.
     """
 
-    clients: dict[str, str] = field(default_factory=lambda: {"client": "secret"})
+    clients: dict[str, str] = field(default_factory=lambda: {"client": "secret"}, repr=False)
     lifetime_s: float = DAY_S
     clock: Clock = field(default_factory=SystemClock)
     script: deque[Fault] = field(default_factory=deque)
@@ -49,6 +49,11 @@ class OAuthServer:
     def is_valid(self, token: str) -> bool:
         """Return whether this token was issued here, has not expired and was not revoked."""
         return self.clock.monotonic_s() < self._valid_until_s.get(token, float("-inf"))
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Every token issued here that was not revoked, oldest first."""
+        return tuple(self._valid_until_s)
 
     def revoke(self, token: str) -> None:
         """Let this token be valid no longer."""

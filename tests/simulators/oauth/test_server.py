@@ -100,4 +100,6 @@ def test_its_state_is_shown_without_tokens():
     server = OAuthServer()
     token = json.loads(server._token(Fault()).body)["access_token"]
     assert server.is_valid(token)
+    assert server.tokens == (token,)
     assert token not in repr(server)
+    assert "secret" not in repr(server)
