@@ -9,17 +9,28 @@ import numpy as np
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
 from schemas.records import ActivityWindow, BotTurn, CallEvent, LossReport, RecordingEvent, SilenceEvent
-from schemas.symbols import FrameKind, Source
+from schemas.symbols import FrameKind, Reason, Source
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGap:
+    """A GAP mark: why, where in samples, and for how many (-1: not knowable)."""
+
+    reason: str
+    position_samples: int
+    duration_samples: int
 
 
 @dataclass(slots=True)
 class Stored:
-    """The records of one call on calls.audio after the identity function."""
+    """The records of one session on calls.audio after the identity function."""
 
     frames: int = 0
     payload_bytes: int = 0
     frame_sizes: list[list[int]] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
+    gaps: list[StoredGap] = field(default_factory=list)
+    closed: str = ""
     records: int = 0
     repeats: int = 0
     holes: int = 0
@@ -46,11 +57,15 @@ class Withheld:
 
 
 class Evidence:
-    """Everything found, by conversation id; of audio and loss only what `source` delivered."""
+    """Everything found, by conversation id; of audio and loss only what `source` delivered.
+
+    `stored` is the last session of a conversation, `earlier` are those before it.
+    """
 
     def __init__(self, source: Source = Source.AUDIOHOOK) -> None:
         self.source = source
         self.stored: dict[str, Stored] = {}
+        self.earlier: dict[str, list[Stored]] = {}
         self.silence: dict[str, list[SilenceEvent]] = {}
         self.activity: dict[str, list[ActivityWindow]] = {}
         self.events: dict[str, list[CallEvent]] = {}
@@ -60,6 +75,7 @@ class Evidence:
         self.withheld = Withheld()
         self.bad_frames = 0
         self._tables: dict[int, SessionTable] = {}
+        self._sessions: dict[tuple[int, int], Stored] = {}
 
     def frames(self, partition: int, frames: Frames, keys: list[bytes | None]) -> None:
         """Take a poll of calls.audio."""
@@ -69,7 +85,7 @@ class Evidence:
         for row, slot in enumerate(identity.slots.tolist()):
             if slot < 0 or frames.source[row] != self.source.code:
                 continue
-            call = self.stored.setdefault(table.conversations[slot], Stored())
+            call = self._session(partition, slot, table.conversations[slot])
             verdict = int(identity.verdicts[row])
             call.repeats += bool(verdict & Verdict.REPEAT)
             call.holes += int(identity.missing[row])
@@ -80,6 +96,21 @@ class Evidence:
             call.kinds[_KINDS[int(frames.kind[row])]] += 1
             if frames.kind[row] == FrameKind.AUDIO.code:
                 call.frame(frames.payload(row))
+            elif frames.kind[row] == FrameKind.GAP.code:
+                place = int(frames.position_samples[row]), int(frames.duration_samples[row])
+                call.gaps.append(StoredGap(_REASONS[int(frames.reason[row])], *place))
+            elif frames.kind[row] == FrameKind.CLOSED.code:
+                call.closed = _REASONS[int(frames.reason[row])]
+
+    def _session(self, partition: int, slot: int, conversation: str) -> Stored:
+        """Return what is stored of a session; a new one of a conversation takes the place of the last."""
+        found = self._sessions.get((partition, slot))
+        if found is None:
+            found = self._sessions[partition, slot] = Stored()
+            if conversation in self.stored:
+                self.earlier.setdefault(conversation, []).append(self.stored[conversation])
+            self.stored[conversation] = found
+        return found
 
     def record(self, record: object) -> None:
         """Take a record of another topic."""
@@ -98,3 +129,4 @@ class Evidence:
 
 
 _KINDS = [kind.value for kind in FrameKind]
+_REASONS = [reason.value for reason in Reason]

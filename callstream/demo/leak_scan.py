@@ -78,18 +78,23 @@ def phrase(name: str, text: str) -> Sought:
     return Sought(name, tuple(dict.fromkeys(forms)))
 
 
-def check_hidden(scan: Scan, hidden: Sequence[str], controls: Mapping[str, Sequence[str]]) -> Check:
+def check_hidden(
+    scan: Scan,
+    hidden: Sequence[str],
+    controls: Mapping[str, Sequence[str]],
+    name: str = "what was said in the pause reached nothing",
+) -> Check:
     """Nothing hidden was found anywhere, and each control in a place that begins with each of its beginnings."""
-    leaks = [f"{name} in {', '.join(scan.found[name][:3])}" for name in hidden if scan.found[name]]
+    leaks = [f"{one} in {', '.join(scan.found[one][:3])}" for one in hidden if scan.found[one]]
     blind = [
-        f"{name} not seen in {beginning}"
-        for name, beginnings in controls.items()
+        f"{one} not seen in {beginning}"
+        for one, beginnings in controls.items()
         for beginning in beginnings
-        if not any(where.startswith(beginning) for where in scan.found[name])
+        if not any(where.startswith(beginning) for where in scan.found[one])
     ]
     looked = " and ".join(f"{count} {kind}" for kind, count in scan.places.items())
     found = "; ".join([*leaks, *blind]) or f"nothing of it in {looked}"
-    return Check("what was said in the pause reached nothing", not leaks and not blind, found)
+    return Check(name, not leaks and not blind, found)
 
 
 def _strings(value: Any) -> Iterator[str]:

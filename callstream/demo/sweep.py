@@ -1,7 +1,7 @@
 """Takes the scan through everything the demo left: all records of all topics, and all files."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from callstream.demo.checks import Check
@@ -17,6 +17,8 @@ from simulators.audiohook.scenario import Frame
 _CHUNK_BYTES = 2**20
 _TEXT = {".json", ".jsonl", ".log", ".txt"}
 _CONTROL_BYTES = 64
+_LOGGED = "a session ended"
+"""What ingest logs of each session."""
 
 Starts = dict[TopicPartition, int]
 """Where the partitions of every topic ended when the demo began."""
@@ -48,13 +50,29 @@ async def check_pause(kafka: KafkaSettings, starts: Starts, folder: Path, *, bro
         Sought("a key of before", word="4"),
         phrase("a text of before", next(text for text in inputs(demo()) if len(text) > 1)),
     ]
-    scan = Scan([*hidden, *controls])
-    await _topics(kafka, starts, scan)
-    sweep_files(folder, scan)
+    scan = await _swept(kafka, starts, folder, [*hidden, *controls])
     heard_in = [EVENTS.name, UTTERANCES.name]
     seen_in = [AUDIO.name, "recordings/", *(["kafka/"] if broker_files else [])]
     places = {"a frame of before": seen_in, "a key of before": heard_in, "a text of before": heard_in}
     return check_hidden(scan, [one.name for one in hidden], places)
+
+
+async def check_secrets(
+    kafka: KafkaSettings, starts: Starts, folder: Path, secrets: Mapping[str, str], conversation: str
+) -> Check:
+    """Look everywhere for tokens and secrets, by their names. One call's id shows that the scan sees."""
+    hidden = [phrase(name, secret) for name, secret in secrets.items()]
+    controls = [phrase("a call's id", conversation), phrase("an end", _LOGGED)]
+    scan = await _swept(kafka, starts, folder, [*hidden, *controls])
+    places = {"a call's id": [AUDIO.name, EVENTS.name, "recordings/"], "an end": ["logs/"]}
+    return check_hidden(scan, list(secrets), places, f"{len(secrets)} tokens and secrets stand nowhere")
+
+
+async def _swept(kafka: KafkaSettings, starts: Starts, folder: Path, sought: Sequence[Sought]) -> Scan:
+    scan = Scan(sought)
+    await _topics(kafka, starts, scan)
+    sweep_files(folder, scan)
+    return scan
 
 
 def sweep_files(folder: Path, scan: Scan) -> None:

@@ -9,7 +9,7 @@ import pytest
 from audio.frames import FrameEncoder
 from callstream.demo.checks import Check
 from callstream.demo.leak_scan import Scan, Sought
-from callstream.demo.sweep import check_pause, ends, sweep_files
+from callstream.demo.sweep import check_pause, check_secrets, ends, sweep_files
 from callstream.topics_command import apply_catalogue
 from runtime.config import KafkaSettings
 from runtime.kafka import start_producer
@@ -65,6 +65,38 @@ LEAKS = {
     "its text 1": (EVENTS.name, event(text=MARKER_TEXTS[0])),
     "its text 2": (dead_letters("silence").name, b"garbage " + MARKER_TEXTS[1].encode()),
 }
+
+
+@pytest.mark.kafka
+async def test_a_token_in_a_record_or_a_log_fails_the_check(kafka: str, tmp_path: Path) -> None:
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex[:12]}.")
+    await apply_catalogue(settings, 1)
+    producer = await start_producer(settings, client_id="test")
+    secrets = {"token 1": "first-token-of-the-run", "the client's secret": "hush-hush-hush"}
+    call = str(uuid.uuid4())
+    for folder, text in (("recordings", call), ("logs", "a session ended")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file.log").write_text(text)
+
+    async def check(*values: bytes) -> Check:
+        starts = await ends(settings)
+        for topic in (AUDIO.name, EVENTS.name):
+            await producer.send_and_wait(settings.topic_prefix + topic, b"x", key=call.encode())
+        for value in values:
+            await producer.send_and_wait(settings.topic_prefix + EVENTS.name, value, key=b"c")
+        return await check_secrets(settings, starts, tmp_path, secrets, call)
+
+    try:
+        held = await check()
+        assert (held.ok, held.name) == (True, "2 tokens and secrets stand nowhere")
+        leaked = await check(event(message="Bearer first-token-of-the-run"))
+        assert (leaked.ok, leaked.found) == (False, "token 1 in calls.events")
+        (tmp_path / "logs" / "ingest.log").write_text("hush-hush-hush")
+        assert (await check()).found == "the client's secret in logs/ingest.log"
+        (tmp_path / "recordings" / "file.log").write_text("")
+        assert "a call's id not seen in recordings/" in (await check()).found
+    finally:
+        await producer.stop()
 
 
 @pytest.mark.kafka
