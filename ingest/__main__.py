@@ -8,6 +8,7 @@ from functools import partial
 from ingest.config import IngestSettings
 from ingest.dial import DialledSource
 from ingest.dialling import Dialling
+from ingest.following import Following
 from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.pausing import PauseRules
 from ingest.sequencer import Encoding
@@ -90,13 +91,13 @@ async def token_source(service: Service[IngestSettings]) -> AsyncIterator[TokenS
         yield TokenSource(http, url, own.client_id, own.client_secret, service.clock, settings=names)
 
 
-def follow_listed(dialling: Dialling, sources: Iterable[DialledSource]) -> None:
-    """Follow what the settings name. Raises `ConfigError` for what cannot be."""
+def check_listed(sources: Iterable[DialledSource]) -> None:
+    """Raise `ConfigError` for calls that the settings name and that cannot be followed."""
     refusals = [
         f"{source.name}: call {call.conversation_id}: {refusal}"
         for source in sources
         for call in source.listed
-        if (refusal := dialling.follow(source.name, call)) is not None
+        if (refusal := source.refuse(call)) is not None
     ]
     if refusals:
         raise ConfigError(refusals)
@@ -110,21 +111,23 @@ async def start(service: Service[IngestSettings]) -> None:
     surroundings = Surroundings(outlet, service.clock, service.log, Encoding(service.store), rules=rules)
     servers = [IngestServer(make(settings), surroundings) for make in ACCEPTING.values()]
     sources = [make(settings) for make in DIALLED.values()]
+    check_listed(sources)
     async with token_source(service) as token, asyncio.TaskGroup() as tasks:
         dialling = Dialling(sources, surroundings, token, Pace(settings.dials_per_s))
-        follow_listed(dialling, sources)
+        following = Following(service, dialling, surroundings, sources)
         tasks.create_task(outlet.run())
         beating = tasks.create_task(beat(service, surroundings, (*servers, dialling)))
         for server in servers:
             await server.start()
             service.log.info("listening", endpoint=f"port {server.port}")
         dialled = tasks.create_task(dialling.run())
+        tasks.create_task(following.run())
         service.health.ready("sources", True)
         if settings.audiohook.keys_file is None:
             service.log.warning("no API keys are configured, so nobody may connect", source="audiohook")
         await service.stopping.wait()
         stopped_s = service.clock.monotonic_s()
-        await drain(settings, servers, dialling, dialled)
+        await drain(settings, servers, following, dialling, dialled)
         beating.cancel()
         spent_s = service.clock.monotonic_s() - stopped_s
         outlet.close(settings.service.drain_budget_s - spent_s - _MARGIN_S)
@@ -134,13 +137,18 @@ async def start(service: Service[IngestSettings]) -> None:
 
 
 async def drain(
-    settings: IngestSettings, servers: list[IngestServer], dialling: Dialling, dialled: "asyncio.Task[None]"
+    settings: IngestSettings,
+    servers: list[IngestServer],
+    following: Following,
+    dialling: Dialling,
+    dialled: "asyncio.Task[None]",
 ) -> None:
-    """End all sessions. Those we dialled go on for as long as calls that called us may."""
+    """End all sessions. Those we dialled go on for as long as calls that called us may, then others take them over."""
     for server in servers:
         server.stop_accepting()
     for server in servers:
         await server.let_end(settings.drain_sessions_s)
+    following.leave()
     dialling.drain()
     for server in servers:
         await server.drain(settings.audiohook.close_deadline_s)

@@ -90,7 +90,7 @@ class GroupTable(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no 
     async def run(self, stopping: asyncio.Event) -> None:
         """Be a member until told to stop, then leave: the others take over at once."""
         while not stopping.is_set():
-            consumer = await connect_with_retry(self._open, stopping=stopping, on_wait=self._waits)
+            consumer = await connect_with_retry(self._open, stopping=stopping, on_wait=self._waits, cut=False)
             try:
                 if consumer is not None:
                     self._report(True, "")

@@ -18,15 +18,18 @@ async def connect_with_retry(
     stopping: asyncio.Event,
     on_wait: Callable[[Unavailable], None],
     cap_s: float = 5.0,
+    cut: bool = True,
 ) -> T | None:
     """Call `start` until it answers; None when `stopping` is set first, however long `start` would still take.
 
+    With `cut` False a call under way is let finish, and its answer is returned: whoever has deadlines of its own need
+    not be cut off in the middle of connecting.
     Waits with full jitter (0 to a bound that doubles from 0.2 s up to `cap_s`) after each `Unavailable`, and tells
     `on_wait` why.
     """
     bound_s = _FIRST_BOUND_S
     while not stopping.is_set():
-        answer = await _unless(stopping, start)
+        answer = await (_unless(stopping, start) if cut else _answer(start))
         if not isinstance(answer, Exception):
             return answer
         if not isinstance(answer, Unavailable):
@@ -43,16 +46,17 @@ async def connect_with_retry(
 async def _unless(stopping: asyncio.Event, start: Callable[[], Awaitable[T]]) -> T | Exception | None:
     """Return the answer of `start` or its error; None when `stopping` is set first, then `start` is cancelled."""
 
-    async def attempt() -> T | Exception:
-        try:
-            return await start()
-        except Exception as error:  # noqa: BLE001 - given back as it is, not as part of a group
-            return error
-
     async with asyncio.TaskGroup() as tasks:
-        attempting = tasks.create_task(attempt())
+        attempting = tasks.create_task(_answer(start))
         stopped = tasks.create_task(stopping.wait())
         await asyncio.wait({attempting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         attempting.cancel()
     return None if attempting.cancelled() else attempting.result()
+
+
+async def _answer(start: Callable[[], Awaitable[T]]) -> T | Exception:
+    try:
+        return await start()
+    except Exception as error:  # noqa: BLE001 - given back as it is, not as part of a group
+        return error

@@ -108,6 +108,7 @@ GROUPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "cognigy": ("calls.utterances", "turns"),
         "recording_sync": ("calls.audio", ""),
         "audit_log": ("calls.events", ""),
+        "ingest": ("calls.subscriptions", ""),
     }
 )
 """Consumer group → the topic whose retention its dead letters follow, and the kind of its state topic, if any."""
@@ -138,7 +139,8 @@ def dead_letters(group: str) -> Topic:
         None,
         group,
         "with the step that wrote it",
-        source.retention_ms,
+        # letters of a topic that keeps the newest of each key need not outlive a week
+        source.retention_ms if source.retention_ms is not None else 7 * _DAY_MS,
         # the largest record a source topic takes, and its headers
         config={"max.message.bytes": str(2 * 2**20)},
     )

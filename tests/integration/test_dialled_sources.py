@@ -94,7 +94,8 @@ def base(kafka, tmp_path):
 
 def dialling(base: IngestSettings, peers: Peers, *, publish: bool = True, app: bool = False, **media) -> IngestSettings:
     """Settings with every peer's place; `media` overrides how media streams are kept."""
-    keeping = {"attempts": 5, "first_delay_s": 0.02, "longest_delay_s": 0.1, "close_timeout_s": 1, **media}
+    keeping = {"attempts": 5, "first_delay_s": 0.02, "longest_delay_s": 0.1, "close_timeout_s": 1}
+    keeping |= {"retry_not_available_s": 0.1, "not_available_tries": 1, **media}
     return base.model_copy(
         update={
             "oauth": OAuthSettings(token_url=peers.token_url, client_id="client", client_secret=SecretStr("secret")),
@@ -212,6 +213,7 @@ async def test_packets_are_stored_byte_for_byte_in_the_order_they_came_with_thei
         async with ingest(settings) as service:
             await until(service.health.is_ready)
             await peers.media.until(lambda: report.ended)
+            await topic.until(lambda found: bool(found.place(FrameKind.CLOSED)))
         sent = report.sent
     found = await topic.rest()
     assert found.payloads() == [packet.payload for packet in sent]
@@ -228,6 +230,7 @@ async def test_a_dropped_connection_is_a_gap_in_one_session(base, topic):
         settings = dialling(base, peers)
         async with ingest(settings):
             await peers.media.until(lambda: report.ended)
+            await topic.until(lambda found: bool(found.place(FrameKind.CLOSED)))
         assert (report.drops, report.subscriptions) == (1, 2)
     found = await topic.rest()
     assert found.marks() == [("OPENED", "UNKNOWN"), ("GAP", "RECONNECT"), ("CLOSED", "END")]

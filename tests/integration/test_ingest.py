@@ -62,7 +62,7 @@ async def create_topics(settings: IngestSettings) -> None:
     prefix = settings.kafka.topic_prefix
     wanted = [
         NewTopic(f"{prefix}{topic.name}", PARTITIONS, 1, topic_configs=topic.broker_config())
-        for topic in (topics.AUDIO, topics.EVENTS)
+        for topic in (topics.AUDIO, topics.EVENTS, topics.SUBSCRIPTIONS, topics.dead_letters("ingest"))
     ]
     await admin.create_topics(wanted)
     await admin.close()

@@ -58,3 +58,14 @@ async def test_a_stop_ends_the_wait_between_two_attempts() -> None:
 
     async with asyncio.timeout(5):
         assert await connect_with_retry(start, stopping=stopping, on_wait=lambda _: stopping.set()) is None
+
+
+async def test_an_attempt_that_is_not_to_be_cut_is_let_finish() -> None:
+    stopping = asyncio.Event()
+
+    async def start() -> int:
+        stopping.set()
+        await asyncio.sleep(0)
+        return 1
+
+    assert await connect_with_retry(start, stopping=stopping, on_wait=lambda _: None, cut=False) == 1

@@ -1,0 +1,105 @@
+"""The wishes on a topic, who published them, and who had calls before, on a real broker."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from ingest.predecessors import LOOK_BACK_S, Sought, Tail
+from ingest.protocol import Call
+from ingest.publishing import Publisher, SubscriptionsTopic
+from ingest.wishes import Change, of_calls
+from runtime.clock import SystemClock
+from runtime.config import KafkaSettings, RegistrySettings
+from runtime.kafka import NewTopic, Partitioner, start_admin, start_producer
+from runtime.registry import Registry
+from schemas.codec import SchemaStore
+from schemas.records import Subscription
+from schemas.symbols import FrameKind, Source
+from schemas.topics import AUDIO, SUBSCRIPTIONS
+from tests.ingest.test_predecessors import NEW, STORE, frame
+from tests.ingest.test_publishing import LINE, LOG
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def topic(kafka):
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex}.")
+    admin = await start_admin(settings, client_id="test")
+    name = f"{settings.topic_prefix}{SUBSCRIPTIONS.name}"
+    await admin.create_topics([NewTopic(name, 4, 1, topic_configs=SUBSCRIPTIONS.broker_config())])
+    await admin.close()
+    return SubscriptionsTopic(settings, Registry(RegistrySettings()), SchemaStore(), "test")
+
+
+async def test_lists_and_file_take_back_only_their_own_and_leave_the_operator_s(topic, tmp_path):
+    path, stopping = tmp_path / "follow.jsonl", asyncio.Event()
+    path.write_text(LINE % "from-file" + LINE % "both")
+
+    def publisher(*listed: str) -> Publisher:
+        wishes = of_calls({"media-streams": [Call(name) for name in listed]})
+        return Publisher(topic, wishes, SystemClock(), LOG)
+
+    async def stands() -> dict[str, str]:
+        return {key: wish.requested_by for key, wish in (await topic.read())[0].items()}
+
+    async def until(expected: dict[str, str]) -> None:
+        async with asyncio.timeout(30):
+            while await stands() != expected:
+                await asyncio.sleep(0.05)
+
+    operators = Subscription(conversation_id="operators", source_name="media-streams", requested_by="operator")
+    await topic.write([Change("operators", "operators", operators)], 4)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publisher("listed", "both").run(path, stopping))
+        first = {"operators": "operator", "listed": "settings", "both": "settings", "from-file": "file"}
+        await until(first)
+        path.write_text("{nonsense")
+        await asyncio.sleep(1.2)
+        assert await stands() == first
+        path.write_text(LINE % "new")
+        await until({"operators": "operator", "listed": "settings", "both": "settings", "new": "file"})
+        stopping.set()
+    await publisher().run(None, asyncio.Event())
+    await until({"operators": "operator", "new": "file"})
+
+
+async def test_what_is_written_stands_in_its_conversation_s_partition_and_what_cannot_be_read_is_left_out(topic):
+    wish = Subscription(conversation_id="c-1", source_name="appfoundry")
+    await topic.write([Change("c-1/appfoundry", "c-1", wish)], 4)
+    producer = await start_producer(topic._kafka, client_id="test")
+    await producer.send_and_wait(topic.topic, b"nonsense", key=b"bad")
+    await producer.stop()
+    assert await topic.read() == ({"c-1/appfoundry": wish}, 4)
+    producer = await start_producer(topic._kafka, client_id="test")
+    await producer.send_and_wait(topic.topic, None, key=b"c-1/appfoundry", partition=Partitioner(4).partition(b"c-1"))
+    await producer.stop()
+    assert await topic.read() == ({}, 4)
+
+
+async def test_the_end_of_the_topic_is_read_as_far_back_as_a_live_session_may_be_quiet(kafka):
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex}.")
+    topic, clock = f"{settings.topic_prefix}{AUDIO.name}", SystemClock()
+    admin = await start_admin(settings, client_id="test")
+    # record times of our own: the topic itself has the broker's
+    await admin.create_topics([NewTopic(topic, 2, 1)])
+    await admin.close()
+    producer = await start_producer(settings, client_id="test")
+    now_s = clock.wall_s()
+    calls = {"recent": 5.0, "quiet": LOOK_BACK_S - 10, "gone": LOOK_BACK_S + 30}
+    for name, age_s in sorted(calls.items(), key=lambda item: -item[1]):
+        await producer.send_and_wait(
+            topic,
+            frame(NEW, FrameKind.ALIVE, now_s - age_s),
+            key=name.encode(),
+            partition=1,
+            timestamp_ms=round((now_s - age_s) * 1000),
+        )
+    await producer.stop()
+    tail = Tail(settings, Registry(RegistrySettings()), STORE, clock, "test")
+    sought = {name: Sought(name, Source.MEDIA_STREAMS, 1) for name in calls}
+    answer = await tail.predecessors([*sought.values(), Sought("nobody", Source.MEDIA_STREAMS, 0)])
+    assert {one.conversation_id for one in answer} == {"recent", "quiet"}
+    for name in ("recent", "quiet"):
+        assert answer[sought[name]].last_captured_s == pytest.approx(now_s - calls[name], abs=1e-5)
