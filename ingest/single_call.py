@@ -53,6 +53,7 @@ class SingleCall:
         self._key = call.conversation_id
         self._description = description
         self._media = description.media
+        self._token: str | None = None
         self._link = Link()
         self._arrival = Arrival(self._media.sample_rate_hz)
         self._frame_s = -1.0
@@ -68,7 +69,8 @@ class SingleCall:
         return self._over
 
     def use_token(self, token: str | None) -> None:
-        """Do nothing: a machine that authenticates in a message takes it."""
+        """Take the token for the connection that comes next."""
+        self._token = token
 
     def connected(self, now_s: float) -> list[Effect]:
         """Open the session, or let it go on."""
@@ -205,10 +207,14 @@ class SingleCall:
         return EventReceived(self._key, event)
 
     def _failed(self, code: int, message: str | None) -> list[Effect]:
-        """Take an error of the platform."""
+        """Take an error of the platform, without the token should it quote it."""
         if not self._open:
             return [Observed(Observation.UNEXPECTED_MESSAGE)]
-        return [self._event(CallEventKind.PLATFORM_ERROR, code=code, message=message)]
+        return [self._event(CallEventKind.PLATFORM_ERROR, code=code, message=self._words(message))]
+
+    def _words(self, message: str | None) -> str | None:
+        """Return what the peer says without the token."""
+        return message.replace(self._token, "...") if message and self._token else message
 
     def _odd(self, what: Observation, defect: str) -> Observed:
         """Count what should not have come; it is named once on each connection."""

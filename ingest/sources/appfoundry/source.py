@@ -42,5 +42,6 @@ def _dial(own: AppFoundrySettings, place: Place, name: str, calls: Sequence[Call
         new_protocol=partial(AppFoundryProtocol, call, description, rules),
         rest_s=own.rest_s,
         bearer=own.auth == "header",
+        wants_token=own.auth == "header",
         claim=Claim(scope=SCOPE, subject=f"the WebSocket {websocket_id} of the application {own.app_id}"),
     )

@@ -44,5 +44,6 @@ def _dial(own: ConversationAudioSettings, place: Place, name: str, calls: Sequen
         new_protocol=partial(ConversationAudioProtocol, call, description, rules),
         rest_s=own.rest_s,
         bearer=own.auth == "header",
+        wants_token=own.auth == "header",
         claim=Claim(subject=f"the conversation {call.conversation_id}"),
     )

@@ -49,12 +49,7 @@ class MediaWebSocketProtocol(SingleCall):
         super().__init__(call, description)
         self._rules = rules
         self._connection_id = call.connection_id or ""
-        self._token: str | None = None
         self._state = _State.IDLE
-
-    def use_token(self, token: str | None) -> None:
-        """Take the token for the connection that comes next."""
-        self._token = token
 
     def connected(self, now_s: float) -> list[Effect]:
         """Open the session, or let it go on; say who we are, or ask for the audio where that is done."""
@@ -117,7 +112,7 @@ class MediaWebSocketProtocol(SingleCall):
         # the token was good when the connection was opened: the next one is opened with a current token
         self._state = _State.IDLE
         self._deadline_s = None
-        return [*self._failed(-1, self._words(answer.message)), CloseConnection(_NORMAL)]
+        return [*self._failed(-1, answer.message), CloseConnection(_NORMAL)]
 
     def _acknowledged(self, answer: Subscription) -> list[Effect]:
         if self._state is _State.SUBSCRIBING:
@@ -142,7 +137,7 @@ class MediaWebSocketProtocol(SingleCall):
 
     def _error(self, failure: Failure) -> list[Effect]:
         """Take an error: before there is audio, it is the answer to what was asked last."""
-        told = self._failed(failure.code, self._words(failure.message))
+        told = self._failed(failure.code, failure.message)
         if self._state is _State.AUTHENTICATING:
             return told + self._refuse_token(failure.message)
         if self._state is _State.SUBSCRIBING:
@@ -160,7 +155,3 @@ class MediaWebSocketProtocol(SingleCall):
         self._state = _State.IDLE
         self._deadline_s = None
         return [GiveUp(message, token_refused=token)]
-
-    def _words(self, message: str | None) -> str | None:
-        """Return what the peer says without the token, should it quote it."""
-        return message.replace(self._token, "...") if message and self._token else message

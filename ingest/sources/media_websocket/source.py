@@ -39,6 +39,6 @@ def _dial(own: MediaWebSocketSettings, place: Place, name: str, calls: Sequence[
         new_protocol=partial(MediaWebSocketProtocol, call, description, rules),
         rest_s=own.rest_s,
         bearer=own.auth == "header",
-        wants_token=own.auth == "message",
+        wants_token=own.auth != "none",
         claim=Claim(scope=SCOPE, subject=f"the media connection {call.connection_id}"),
     )

@@ -99,7 +99,7 @@ def test_audio_is_read_as_the_document_says_or_as_set():
 def test_the_token_stands_in_the_handshake_or_nowhere():
     for auth, bearer in (("header", True), ("none", False)):
         (dial,) = dials(settings(APP_ID="a", SOCKETS='{"ws":"call"}', AUTH=auth))
-        assert (dial.bearer, dial.wants_token) == (bearer, False)
+        assert (dial.bearer, dial.wants_token) == (bearer, bearer)
 
 
 def test_a_call_is_refused_where_its_websocket_or_the_application_is_not_known():

@@ -44,7 +44,7 @@ def test_a_silent_conversation_is_kept_open_by_pings_below_half_of_the_idle_limi
 
 def test_a_token_may_stand_in_the_handshake():
     dial = dialled(ORG="acme", AUTH="header").dial("a name", [CALL])
-    assert (dial.bearer, dial.wants_token) == (True, False)
+    assert (dial.bearer, dial.wants_token) == (True, True)
 
 
 @pytest.mark.parametrize(

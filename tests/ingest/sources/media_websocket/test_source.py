@@ -41,7 +41,7 @@ def test_a_connection_is_dialled_as_the_document_says_with_the_token_in_a_messag
     assert protocol.deadline_s() == 5
 
 
-@pytest.mark.parametrize(("auth", "bearer", "wants_token"), [("header", True, False), ("none", False, False)])
+@pytest.mark.parametrize(("auth", "bearer", "wants_token"), [("header", True, True), ("none", False, False)])
 def test_the_token_may_stand_elsewhere_or_nowhere(auth, bearer, wants_token):
     dial = dialled(AUTH=auth).dial("a name", [Call("call-1", connection_id="media-1")])
     assert (dial.bearer, dial.wants_token) == (bearer, wants_token)
