@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from ingest.dial import Dial, DialledSource, policy_of
+from ingest.dial import Dial, DialledSource
 from ingest.identity import one_spelling
 from ingest.line import Line
 from ingest.protocol import Call, Ended
@@ -19,8 +19,6 @@ from runtime.errors import ConfigError
 from runtime.oauth import TokenSource
 from runtime.pace import Pace
 from runtime.websocket import Dialer
-
-__all__ = ["Dial", "DialledSource", "Dialling", "policy_of"]
 
 LONGEST_ID_CHARACTERS = 200
 """Longest conversation id that is followed."""

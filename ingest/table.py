@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ingest.config import IngestSettings
-from ingest.dialling import DialledSource
+from ingest.dial import DialledSource
 from ingest.protocol import AcceptingSource
 from ingest.sources.appfoundry import source as appfoundry
 from ingest.sources.audiohook.source import AudioHookSource

@@ -247,15 +247,11 @@ class MediaStreamsProtocol:
         return effects
 
     def _ask(self, now_s: float) -> list[Effect]:
-        """Ask for what is due: for most in one message, for those to be asked for alone one after the other.
-
-        Those that were refused come last, so that they keep none of the others waiting.
-        """
+        """Ask for what is due: for most in one message, for those to be asked for alone one after the other."""
         waiting = [(followed, followed.ask_s) for followed in self._followed.values()]
         due = [followed for followed, ask_s in waiting if ask_s is not None and ask_s <= now_s]
         together = [followed for followed in due if not followed.alone]
-        alone = sorted((followed for followed in due if followed.alone), key=lambda followed: followed.refusals)
-        alone = alone[: now_s >= self._alone_from_s]
+        alone = [followed for followed in due if followed.alone][: now_s >= self._alone_from_s]
         messages = [group for group in (together, alone) if group]
         for followed in together + alone:
             followed.ask_s, followed.shared = None, len(together) > 1 and not followed.alone

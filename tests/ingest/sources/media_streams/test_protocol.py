@@ -458,6 +458,10 @@ def test_of_several_errors_that_name_none_about_one_message_only_the_first_is_to
     asked = [stream.after(5).do("timeout"), *(stream.after(ALONE_S).do("timeout") for _ in range(3))]
     assert [len(effects) for effects in asked] == [1, 1, 1, 0]
     assert stream.sent()[1:] == [subscription(CALL), subscription(OTHER), subscription("third")]
+    # nothing was said against the first two
+    stream.do("disconnected", *LOST)
+    stream.do("connected")
+    assert stream.sent()[4:] == [subscription(CALL, OTHER), subscription("third")]
 
 
 def test_an_error_of_the_server_that_names_none_asks_for_nothing_again():
