@@ -1,7 +1,7 @@
 """The ingest service: sources that call us, sources we call, one outlet to Kafka, TICKs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -11,6 +11,8 @@ from ingest.dialling import Dialling
 from ingest.following import Following
 from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.pausing import PauseRules
+from ingest.platform import Platform
+from ingest.protocol import Ended
 from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
@@ -28,6 +30,8 @@ NAME = "ingest"
 _TOPICS = (topics.AUDIO.name, topics.EVENTS.name)
 _TOKEN_S = 10.0
 """How long a request for a token may take."""
+_LONGEST_ANSWER_BYTES = 4 * 2**20
+"""Of the platform about a conversation."""
 _MARGIN_S = 1.0
 """Kept back from the drain budget for the end itself."""
 
@@ -91,6 +95,40 @@ async def token_source(service: Service[IngestSettings]) -> AsyncIterator[TokenS
         yield TokenSource(http, url, own.client_id, own.client_secret, service.clock, settings=names)
 
 
+@asynccontextmanager
+async def platform_of(
+    service: Service[IngestSettings],
+    surroundings: Surroundings,
+    token: TokenSource | None,
+    over: Callable[[str, Ended], None],
+) -> AsyncIterator[Platform | None]:
+    """Yield who asks the platform about the calls that are followed; None without a token, or where not wanted."""
+    own = service.settings.platform
+    if token is None or not own.poll:
+        yield None
+        return
+    async with HttpClient(
+        "platform",
+        timeout_s=own.timeout_s,
+        connections=own.concurrency,
+        clock=service.clock,
+        longest_answer_bytes=_LONGEST_ANSWER_BYTES,
+    ) as http:
+
+        def url(conversation_id: str) -> str:
+            return service.settings.place.fill(own.url, conversation_id=conversation_id)
+
+        yield Platform(http, url, token, surroundings.book, service.clock, limits=own.limits, over=over)
+
+
+def asking(token: TokenSource | None, platform: Platform | None) -> Iterator[Coroutine[None, None, None]]:
+    """Return what asks in the background until cancelled: for tokens, and about calls."""
+    if token is not None:
+        yield token.keep_fresh()
+    if platform is not None:
+        yield platform.run()
+
+
 def check_listed(sources: Iterable[DialledSource]) -> None:
     """Raise `ConfigError` for calls that the settings name and that cannot be followed."""
     refusals = [
@@ -112,11 +150,20 @@ async def start(service: Service[IngestSettings]) -> None:
     servers = [IngestServer(make(settings), surroundings) for make in ACCEPTING.values()]
     sources = [make(settings) for make in DIALLED.values()]
     check_listed(sources)
-    async with token_source(service) as token, asyncio.TaskGroup() as tasks:
-        dialling = Dialling(sources, surroundings, token, Pace(settings.dials_per_s))
+
+    def over(conversation_id: str, ended: Ended) -> None:
+        dialling.end(conversation_id, ended)
+
+    async with (
+        token_source(service) as token,
+        platform_of(service, surroundings, token, over) as platform,
+        asyncio.TaskGroup() as tasks,
+    ):
+        dialling = Dialling(sources, surroundings, token, Pace(settings.dials_per_s), watch=platform)
         following = Following(service, dialling, surroundings, sources)
         tasks.create_task(outlet.run())
-        beating = tasks.create_task(beat(service, surroundings, (*servers, dialling)))
+        endless = [beat(service, surroundings, (*servers, dialling)), *asking(token, platform)]
+        background = [tasks.create_task(one) for one in endless]
         for server in servers:
             await server.start()
             service.log.info("listening", endpoint=f"port {server.port}")
@@ -128,7 +175,8 @@ async def start(service: Service[IngestSettings]) -> None:
         await service.stopping.wait()
         stopped_s = service.clock.monotonic_s()
         await drain(settings, servers, following, dialling, dialled)
-        beating.cancel()
+        for one in background:
+            one.cancel()
         spent_s = service.clock.monotonic_s() - stopped_s
         outlet.close(settings.service.drain_budget_s - spent_s - _MARGIN_S)
     if outlet.unacknowledged:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from ingest import regions
 from ingest.connecting import Place, url_mistake
 from ingest.follow_settings import FollowSettings
+from ingest.platform_settings import PlatformSettings
 from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.audiohook.config import AudioHookSettings
 from ingest.sources.conversation_audio.config import ConversationAudioSettings
@@ -51,6 +52,7 @@ class IngestSettings(Settings):
 
     audiohook: AudioHookSettings = AudioHookSettings()
     oauth: OAuthSettings = OAuthSettings()
+    platform: PlatformSettings = PlatformSettings()
     follow: FollowSettings = FollowSettings()
     media_streams: MediaStreamsSettings = MediaStreamsSettings()
     appfoundry: AppFoundrySettings = AppFoundrySettings()

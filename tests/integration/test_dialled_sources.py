@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from audio.frames import Frames, decode
 from ingest.config import IngestSettings, OAuthSettings
+from ingest.platform_settings import PlatformSettings
 from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.audiohook.config import AudioHookSettings
 from ingest.sources.media_streams.config import MediaStreamsSettings
@@ -99,6 +100,7 @@ def dialling(base: IngestSettings, peers: Peers, *, publish: bool = True, app: b
     return base.model_copy(
         update={
             "oauth": OAuthSettings(token_url=peers.token_url, client_id="client", client_secret=SecretStr("secret")),
+            "platform": PlatformSettings(poll=False),
             "media_streams": MediaStreamsSettings(url=f"{peers.media_url}{PATH}", interactions=(CALL,), **keeping),
             "appfoundry": AppFoundrySettings(
                 url=peers.app_url + "/v2/appfoundry/apps/{app_id}/websockets/{websocket_id}",
