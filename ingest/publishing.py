@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ingest.wishes import FILE, LONGEST_FILE_BYTES, SETTINGS, Change, UnreadableWishes, changes, of_file
 from runtime.clock import Clock
@@ -29,6 +30,14 @@ _DEADLINE_S = 20.0
 _REFUSED_S = 30.0
 
 
+class Standing(NamedTuple):
+    """A record that stands on the topic; where it cannot be read, `wish` says why."""
+
+    key: str
+    partition: int
+    wish: Subscription | str
+
+
 class SubscriptionsTopic:
     """Reads and writes the wishes on the topic. `name` is the client id. All raise `Unavailable`."""
 
@@ -41,16 +50,24 @@ class SubscriptionsTopic:
 
     async def read(self) -> tuple[dict[str, Subscription], int]:
         """Return the wishes that stand, by key, and the topic's partition count. What cannot be read is left out."""
+        standing, partitions = await self.standing()
+        return {one.key: one.wish for one in standing if isinstance(one.wish, Subscription)}, partitions
+
+    async def standing(self) -> tuple[list[Standing], int]:
+        """Return what stands, in the order of the keys, and the topic's partition count."""
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 rows, partitions = await read_table(self._kafka, self.topic, self._name)
         except TimeoutError as error:
             message = "calls.subscriptions could not be read in time"
             raise Unavailable(message) from error
-        found = {}
-        for key, row in rows.items():
-            with suppress(InvalidRecord, UnicodeDecodeError):
-                found[key.decode()] = await self._decoded(row)
+        found = []
+        for key, row in sorted(rows.items()):
+            try:
+                wish: Subscription | str = await self._decoded(row)
+            except InvalidRecord as error:
+                wish = str(error)
+            found.append(Standing(key.decode(errors="surrogateescape"), row.partition, wish))
         return found, partitions
 
     async def write(self, changed: Sequence[Change], partitions: int) -> None:
@@ -67,8 +84,10 @@ class SubscriptionsTopic:
                         await producer.send_and_wait(
                             self.topic,
                             None if change.subscription is None else self._store.encode(change.subscription),
-                            key=change.key.encode(),
-                            partition=partitioner.partition(change.conversation_id.encode()),
+                            key=change.key.encode(errors="surrogateescape"),
+                            partition=change.partition
+                            if change.partition >= 0
+                            else partitioner.partition(change.conversation_id.encode()),
                         )
         finally:
             await stop_quietly(producer, 1.0)

@@ -26,11 +26,12 @@ LONGEST_FILE_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A record to write: `subscription` None is a tombstone. Its partition is that of `conversation_id`."""
+    """A record to write: `subscription` None is a tombstone. Partition -1: that of `conversation_id`."""
 
     key: str
     conversation_id: str
     subscription: Subscription | None
+    partition: int = -1
 
 
 class UnreadableWishes(ValueError):

@@ -45,7 +45,6 @@ async def connect_with_retry(
 
 async def _unless(stopping: asyncio.Event, start: Callable[[], Awaitable[T]]) -> T | Exception | None:
     """Return the answer of `start` or its error; None when `stopping` is set first, then `start` is cancelled."""
-
     async with asyncio.TaskGroup() as tasks:
         attempting = tasks.create_task(_answer(start))
         stopped = tasks.create_task(stopping.wait())
