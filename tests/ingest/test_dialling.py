@@ -8,11 +8,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ingest.config import IngestSettings
-from ingest.dial import Dial, DialledSource, policy_of
+from ingest.dial import Dial, DialledSource
 from ingest.dialling import LONGEST_ID_CHARACTERS, Dialling
 from ingest.protocol import Call, Ended
-from ingest.sources.appfoundry.config import AppFoundrySettings
-from ingest.sources.media_streams.config import MediaStreamsSettings
 from schemas.symbols import Reason
 from tests.ingest.test_line import LOST, PATIENT, SPENT, FakeDialer, Machine
 from tests.ingest.test_session import FakeOutlet, Pipe, surroundings
@@ -92,14 +90,6 @@ def follow(rig: Rig, *ids: str, source: str = MANY) -> None:
 def owned() -> float:
     found = [REGISTRY.get_sample_value("callstream_ingest_connections_owned", {"source": name}) for name in (MANY, ONE)]
     return sum(value or 0.0 for value in found)
-
-
-def test_the_settings_say_how_a_connection_is_kept():
-    policy = policy_of(MediaStreamsSettings(attempts=7, first_delay_s=3, ping_interval_s=0, inactivity_s=0))
-    assert (policy.attempts, policy.first_delay_s, policy.ping_interval_s, policy.inactivity_s) == (7, 3, None, None)
-    policy = policy_of(AppFoundrySettings(start_spread_s=2))
-    assert (policy.attempts, policy.first_delay_s, policy.ping_interval_s, policy.inactivity_s) == (10, 2, 20, 30)
-    assert policy.start_spread_s == 2
 
 
 def test_a_url_gets_domain_and_region_and_its_ids_cannot_leave_their_place():
