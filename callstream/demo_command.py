@@ -13,7 +13,8 @@ from callstream.demo.checks import Check
 from callstream.demo.evidence import Evidence
 from callstream.demo.findings import findings, recording_paths
 from callstream.demo.play import Play, perform
-from callstream.demo.stage import DemoOptions, DemoSource, Stage, stage
+from callstream.demo.source import LIVE, DemoSource
+from callstream.demo.stage import DemoOptions, Stage, stage
 from callstream.demo.stand_ins import stand_ins
 from callstream.demo.summary import check_table, figures
 from runtime.clock import SystemClock
@@ -40,6 +41,9 @@ def demo(
 
     KAFKA_BOOTSTRAP_SERVERS names a Kafka to use in place of the embedded one.
     """
+    if source in LIVE and speed != 1:
+        message = f"calls from {source} have no numbers: they are placed by their arrival, so only speed 1 tells"
+        raise typer.BadParameter(message, param_hint="--speed")
     settings = load(Settings, "DEMO_")
     embedded = not is_given("KAFKA_BOOTSTRAP_SERVERS")
     options = DemoOptions(source, calls, speed, data_dir.absolute(), settings.kafka, embedded=embedded)
@@ -94,6 +98,7 @@ class _Demo:
             self._say("stopping the services")
             ended = await running.stop_services()
             ended.append(await running.audit_check())
+            ended.append(await running.secret_check(next(iter(play.board.rows))))
             if play.placed.texts:
                 ended.append(await running.pause_check())
         checks += [("all", check) for check in ended]

@@ -32,6 +32,7 @@ TESTED_WITH = {
     "callstream/demo/findings.py": "tests/e2e/test_demo.py",
     "callstream/demo/play.py": "tests/e2e/test_demo.py",
     "callstream/demo/reader.py": "tests/e2e/test_demo.py",
+    "callstream/demo/source.py": "tests/callstream/demo/test_live_stand_ins.py",
     "callstream/demo/stage.py": "tests/e2e/test_demo.py",
     "callstream/demo_command.py": "tests/e2e/test_demo.py",
     "callstream/embedded_download.py": "tests/callstream/test_embedded_jars.py",

@@ -7,6 +7,7 @@ from pathlib import Path
 from callstream.demo.bot_checks import check_bot
 from callstream.demo.checks import Check, PlacedCall, Recording, check_call, check_level
 from callstream.demo.evidence import Evidence
+from callstream.demo.live import check_live
 from callstream.demo.loss_checks import check_loss
 from callstream.demo.pause_checks import check_keys, check_withheld
 from callstream.demo.play import Play
@@ -37,6 +38,12 @@ def findings(running: Stage, play: Play, evidence: Evidence) -> list[Finding]:
     for conversation, stream in running.others.media.reports.items():
         files = _recordings(running, evidence, conversation)
         found += [(conversation[:8], check) for check in check_stream(conversation, stream, evidence, files)]
+    live = running.others.live
+    if live is not None:
+        for conversation, player in live.calls.items():
+            files = _recordings(running, evidence, conversation)
+            found += [(conversation[:8], check) for check in check_live(conversation, player.report, evidence, files)]
+        found += live.checks(evidence)
     if play.placed.texts:
         texts = len(MARKER_TEXTS) * len(play.placed.texts)
         found.append(("all", check_withheld(play.reports, texts, evidence.withheld)))

@@ -8,7 +8,8 @@ from uuid import uuid4
 from callstream.demo.board import Board, CallRow
 from callstream.demo.evidence import Evidence
 from callstream.demo.reader import Handlers, TopicReader
-from callstream.demo.stage import DemoOptions, DemoSource, Stage
+from callstream.demo.source import LIVE, DemoSource
+from callstream.demo.stage import DemoOptions, Stage
 from callstream.demo.stand_ins import Placed, StandIns
 from callstream.demo.stream import LOST_RATIO, streamed
 from runtime.errors import Unavailable
@@ -24,6 +25,11 @@ from simulators.conversation import mulaw
 from simulators.media_streams.server import Interaction
 
 _TOPICS = tuple(topic.name for topic in (AUDIO, EVENTS, SILENCE, ACTIVITY, LOSS, BOT, RECORDINGS))
+_SOURCES = {
+    DemoSource.MEDIA_WEBSOCKET: Source.MEDIA_WEBSOCKET,
+    DemoSource.CONVERSATION_AUDIO: Source.CONVERSATION_AUDIO,
+    DemoSource.APPFOUNDRY: Source.APPFOUNDRY,
+}
 _SETTLE_BUDGET_S = 45.0
 _LEVEL_CALL_MS = 3000
 _DOCUMENT_RMS = 0.0106
@@ -43,6 +49,9 @@ class Play:
     @classmethod
     def of(cls, options: DemoOptions) -> "Play":
         """Return what the options ask for."""
+        if options.source in LIVE:
+            placed = Placed(live=options.calls, source=options.source)
+            return cls([], [], Board([], _SOURCES[options.source]), placed)
         return cls._of_streams(options) if options.source is DemoSource.MEDIA_STREAMS else cls._of_calls(options)
 
     @classmethod
@@ -76,6 +85,8 @@ class Play:
     @property
     def what(self) -> str:
         """Say what is done."""
+        if self.placed.live:
+            return f"following {self.placed.live} calls without numbers, each losing its connection on purpose,"
         if self.placed.streams:
             streams = f"{len(self.placed.streams)} streams of numbered packets"
             return f"following {streams}, {LOST_RATIO:.0%} of them lost on purpose,"
@@ -85,7 +96,8 @@ class Play:
     def frames_sent(self, others: StandIns) -> int:
         """Return how many frames were handed to the sockets so far."""
         streamed = sum(len(report.sent) for report in others.media.reports.values())
-        return streamed + sum(report.frames_sent for report in self.reports)
+        live = 0 if others.live is None else sum(len(call.report.sent) for call in others.live.calls.values())
+        return streamed + live + sum(report.frames_sent for report in self.reports)
 
 
 async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Evidence:
@@ -93,6 +105,9 @@ async def perform(running: Stage, play: Play, on_turn: Callable[[], None]) -> Ev
 
     Raises `DemoError` when a service ends meanwhile. A call that does not arrive shows in the evidence.
     """
+    if running.others.live is not None:
+        rows = [CallRow(call, "live call", channels=1) for call in running.others.live.calls]
+        play.board.rows.update({row.conversation_id: row for row in rows})
     reader = await TopicReader.since(running.kafka, _TOPICS, running.starts)
     handlers = Handlers(play.board.frames, play.board.record)
     try:

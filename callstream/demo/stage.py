@@ -8,7 +8,6 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from callstream.audit_command import check as verify_audit_log
@@ -16,8 +15,9 @@ from callstream.demo.checks import Check
 from callstream.demo.evidence import Withheld
 from callstream.demo.pause_checks import withheld_of
 from callstream.demo.services import DemoError, ServiceProcess, free_port
+from callstream.demo.source import DemoSource
 from callstream.demo.stand_ins import StandIns
-from callstream.demo.sweep import Starts, check_pause, ends
+from callstream.demo.sweep import Starts, check_pause, check_secrets, ends
 from callstream.embedded_errors import KafkaStartError
 from callstream.embedded_folder import DataFolder
 from callstream.embedded_kafka import EmbeddedKafka
@@ -42,13 +42,6 @@ _MARKER = "callstream-demo.json"
 _READY_BUDGET_S = 60.0
 
 Say = Callable[[str], None]
-
-
-class DemoSource(StrEnum):
-    """How the calls reach ingest."""
-
-    AUDIOHOOK = "audiohook"
-    MEDIA_STREAMS = "media-streams"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +87,9 @@ class Stage:
     @property
     def way(self) -> str:
         """Say how the calls reach ingest."""
-        if self.options.source is DemoSource.MEDIA_STREAMS:
-            return f"from {self.others.media.url}"
-        return f"to {self.audiohook_url}"
+        if self.options.source is DemoSource.AUDIOHOOK:
+            return f"to {self.audiohook_url}"
+        return f"from {self.others.url}"
 
     async def start_services(self) -> None:
         """Start every component and wait until all are ready. Raises `DemoError`."""
@@ -173,6 +166,10 @@ class Stage:
     async def pause_check(self) -> Check:
         """Look everywhere for what was said in the pause. The services have ended, the broker runs."""
         return await check_pause(self.kafka, self.starts, self.options.folder, broker_files=self.options.embedded)
+
+    async def secret_check(self, conversation: str) -> Check:
+        """Look everywhere for tokens and secrets; `conversation` is a call that must be found."""
+        return await check_secrets(self.kafka, self.starts, self.options.folder, self.others.secrets(), conversation)
 
     async def audit_check(self) -> Check:
         """Verify the audit log's chain."""

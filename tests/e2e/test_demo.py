@@ -54,6 +54,37 @@ def test_the_demo_of_numbered_packets_holds_every_check_and_tells_their_loss(tmp
     assert len(list(folder.glob("recordings/**/*.wav"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("source", "disturbance"),
+    [
+        ("media-websocket", "a token that is not answered ends a session, and the"),
+        ("conversation-audio", "every binary ping is answered with its own bytes"),
+        ("appfoundry", "an expired token is replaced by another"),
+    ],
+)
+def test_the_demo_of_calls_without_numbers_holds_every_check_through_a_lost_connection(
+    tmp_path: Path, source: str, disturbance: str
+) -> None:
+    folder = tmp_path / "demo"
+    process = demo(folder, "--calls", "1", "--source", source)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert "All checks hold" in output
+    assert disturbance in output
+    (recording,) = folder.glob("recordings/**/*.json")
+    sidecar = json.loads(recording.read_text())
+    assert [gap["reason"] for gap in sidecar["gaps"]] == ["reconnect"]
+    assert sidecar["closed_reason"] == "end"
+
+
+def test_calls_without_numbers_are_played_as_fast_as_they_are(tmp_path: Path) -> None:
+    process = demo(tmp_path / "demo", "--source", "media-websocket", "--speed", "2")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "only speed 1 tells" in " ".join(output.replace("│", " ").split())
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_stopped_demo_drains_and_a_killed_one_does_not_hurt_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     killed = demo(folder)
