@@ -280,10 +280,14 @@ class DialledProtocol(SourceProtocol, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request to connect is granted: the machine of the connection, and the platform's id of it for the log."""
+    """A request to connect is granted: the machine of the connection, and the platform's id of it for the log.
+
+    `organisation`: whose connection it is, where limits count by that.
+    """
 
     protocol: SourceProtocol
     correlation_id: str | None = None
+    organisation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +297,14 @@ class Refused:
     status: int
     reason: str
     correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The keys of a source have changed. `mistake` says why they cannot be used: then the old ones stay."""
+
+    keys: int
+    mistake: str | None = None
 
 
 class AcceptingSource(Protocol):
@@ -305,6 +317,9 @@ class AcceptingSource(Protocol):
     @property
     def path_prefix(self) -> str:
         """Requests for this path and those below it are for this source."""
+
+    def refresh(self) -> Refreshed | None:
+        """Read the keys again where they have changed, and return what came of it; None where they have not."""
 
     def admit(self, target: str, headers: Iterable[tuple[str, str]], wall_s: float) -> Admitted | Refused:
         """Decide over a request: its target as on the request line, its header fields in order, the wall time."""

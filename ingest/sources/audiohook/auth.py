@@ -4,6 +4,7 @@ The peer never learns the reason, and a refusal costs the same work whatever it 
 against a random one. Nothing here waits; the floor under the time of a refusal is the server's.
 """
 
+import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ingest.keys import Key
 from ingest.sources.audiohook import signature as http_signature
 from ingest.sources.audiohook.messages import is_uuid
 from ingest.sources.audiohook.structured_fields import MalformedField
@@ -25,6 +27,7 @@ class Refusal(StrEnum):
     BAD_IDS = "bad_ids"
     NO_KEY = "no_key"
     UNKNOWN_KEY = "unknown_key"
+    ORGANISATION = "organisation"
     UNSIGNED = "unsigned"
     HALF_SIGNED = "half_signed"
     MALFORMED = "malformed"
@@ -96,21 +99,29 @@ class NonceCache:
 
 
 class Authenticator:
-    """Decides over upgrade requests with the keys it was given: API key → secret, empty where none is configured."""
+    """Decides over upgrade requests with the keys it was given; `use` gives it others, and forgets no nonce.
+
+    `authority` stands for the host a request names, where a proxy in front of us puts in another.
+    """
 
     def __init__(
         self,
-        keys: Mapping[str, bytes],
+        keys: Mapping[str, Key],
         *,
         window: Window | None = None,
         authority: str | None = None,
         refuse_replays: bool = True,
     ) -> None:
-        self._keys = dict(keys)
+        self._keys: list[tuple[bytes, Key]] = []
         self._window = window or Window()
-        self._authority = authority
+        self._authority = None if authority is None else _plain_authority(authority)
         self._nonces = NonceCache(self._window.max_age_s + 2 * self._window.skew_s) if refuse_replays else None
-        self._dummy = secrets.token_bytes(http_signature.SIGNATURE_BYTES)
+        self._dummy = Key(secrets.token_bytes(http_signature.SIGNATURE_BYTES))
+        self.use(keys)
+
+    def use(self, keys: Mapping[str, Key]) -> None:
+        """Decide with these keys from now on."""
+        self._keys = [(_digest(api_key), key) for api_key, key in keys.items()]
 
     def decide(self, target: str, headers: Iterable[tuple[str, str]], now_s: float) -> Admitted | Refused:
         """Return whether a request for `target` (path and query as on the request line) may become a session.
@@ -132,12 +143,12 @@ class Authenticator:
         api_key = fields.get("x-api-key", "")
         if not api_key:
             return Refusal.NO_KEY
-        secret = self._secret(api_key)
+        key = self._find(api_key)
         signed = ("signature" in fields, "signature-input" in fields)
         if not any(signed):
-            if secret is None:
+            if key is None:
                 return Refusal.UNKNOWN_KEY
-            return Refusal.UNSIGNED if secret else None
+            return Refusal.UNSIGNED if key.secret else _check_organisation(key, identity)
         if not all(signed):
             return Refusal.HALF_SIGNED
         try:
@@ -145,25 +156,24 @@ class Authenticator:
             text = http_signature.base(signature, self._components(target, fields))
         except MalformedField:
             return Refusal.MALFORMED
-        expected = http_signature.compute(self._dummy if secret is None else secret, text)
-        matches = hmac.compare_digest(expected, signature.value)
-        if secret is None:
+        matches = hmac.compare_digest(http_signature.compute((key or self._dummy).secret, text), signature.value)
+        if key is None:
             return Refusal.UNKNOWN_KEY
         if not matches:
             return Refusal.MISMATCH
-        return self._check_terms(signature, api_key, identity, now_s)
+        return _check_organisation(key, identity) or self._check_terms(signature, api_key, identity, now_s)
 
-    def _secret(self, api_key: str) -> bytes | None:
-        """Return the secret of a key, compared with every known key in constant time; None when there is none."""
-        wanted = api_key.encode("utf-8", "surrogateescape")
+    def _find(self, api_key: str) -> Key | None:
+        """Return what belongs to a key, compared with every known one in the same time; None when there is none."""
+        wanted = _digest(api_key)
         found = None
-        for key, secret in self._keys.items():
-            if hmac.compare_digest(key.encode("utf-8"), wanted):
-                found = secret
+        for digest, key in self._keys:
+            if hmac.compare_digest(digest, wanted):
+                found = key
         return found
 
     def _components(self, target: str, fields: Mapping[str, str]) -> dict[str, str]:
-        authority = self._authority or fields.get("host", "").lower()
+        authority = self._authority or _plain_authority(fields.get("host", ""))
         return {**fields, "@request-target": target, "@authority": authority}
 
     def _check_terms(  # noqa: PLR0911 - one refusal per line
@@ -193,6 +203,21 @@ class Authenticator:
         if signature.expires_s is not None and signature.expires_s + window.skew_s < now_s:
             return Refusal.EXPIRED
         return None
+
+
+def _check_organisation(key: Key, identity: Identity) -> Refusal | None:
+    bound = key.organisation
+    return None if bound in (None, identity.organization_id.lower()) else Refusal.ORGANISATION
+
+
+def _digest(api_key: str) -> bytes:
+    """Return a text of fixed length that stands for a key, so that comparing does not tell how long keys are."""
+    return hashlib.sha256(api_key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _plain_authority(host: str) -> str:
+    """Return a host as it is signed: in lower case, and without the port of https."""
+    return host.lower().removesuffix(":443")
 
 
 def combine(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

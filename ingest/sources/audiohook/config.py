@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ingest.keys import parse_keys
+from ingest.keys import read_keys
 from runtime.config import Section
 
 _LONGEST_AUDIO_BYTES = 900 * 1024
@@ -23,11 +23,15 @@ class AudioHookSettings(Section):
     )
     keys_file: Path | None = Field(
         None,
-        description='JSON file of API keys and their base64 client secrets: `{"key": "secret"}`. '
-        "An empty secret allows unsigned requests. Without a file nobody may connect.",
+        description='JSON file of API keys and their base64 client secrets, `{"key": "secret"}`, or a folder of such '
+        "`*.json` files. An empty secret allows unsigned requests. Changes count within seconds. Without a file nobody "
+        "may connect.",
     )
-    public_authority: str | None = Field(
+    public_authority: Annotated[str, Field(pattern=r"^[^\s/@?#]+$")] | None = Field(
         None, description="Host (and port, unless the default) of the connection URI, where a proxy rewrites it."
+    )
+    public_path: Annotated[str, Field(pattern=r"^/[!-~]*$")] | None = Field(
+        None, description="Path of the connection URI that reaches us as the path prefix, where a proxy rewrites it."
     )
     signature_max_age_s: float = Field(10, gt=0, le=3600, description="How old a signature may be.")
     signature_skew_s: float = Field(5, ge=0, le=600, description="How far the platform's clock and ours may differ.")
@@ -35,6 +39,22 @@ class AudioHookSettings(Section):
     tls_certfile: Path | None = Field(None, description="PEM certificate chain, where no proxy ends TLS for us.")
     tls_keyfile: Path | None = Field(None, description="PEM key of that certificate.")
     max_connections: int = Field(2_000, ge=1, le=100_000, description="Connections at once; more get 503.")
+    max_sessions_per_organization: int | None = Field(
+        None, ge=1, le=100_000, description="Connections of one organisation at once; more get 429."
+    )
+    handshakes_per_s: float = Field(
+        500, gt=0, le=100_000, description="Requests to connect in a second, in the long run; more get 429."
+    )
+    handshake_burst: int = Field(2_000, ge=1, le=100_000, description="Requests to connect that may come at once.")
+    max_handshakes: int = Field(
+        1_000, ge=1, le=100_000, description="Connections that may be without an answered request; more get 503."
+    )
+    handshake_deadline_s: float = Field(
+        10, gt=0, le=60, description="How long a request to connect may take, and TLS before it."
+    )
+    max_header_bytes: int = Field(
+        16_384, ge=2_048, le=131_072, description="Longest request to connect; a longer one gets 431."
+    )
     max_message_bytes: int = Field(
         65_536, ge=1_024, le=_LONGEST_AUDIO_BYTES, description="Longest message, text or audio."
     )
@@ -51,9 +71,7 @@ class AudioHookSettings(Section):
         """Return which files cannot be used."""
         if self.keys_file is not None:
             try:
-                parse_keys(self.keys_file.read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError):
-                yield "keys_file", "the file cannot be read"
+                read_keys(self.keys_file)
             except ValueError as error:
                 yield "keys_file", str(error)
         if (self.tls_certfile is None) != (self.tls_keyfile is None):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from ingest.keys import decode_secret
+from ingest.keys import Key, decode_secret
 from ingest.sources.audiohook import auth
 from ingest.sources.audiohook.auth import Admitted, Authenticator, NonceCache, Refusal, Refused
 from ingest.sources.audiohook.signature import base as signature_base
@@ -24,6 +24,7 @@ COMPONENTS = (
     "audiohook-correlation-id",
     "x-api-key",
 )
+DERIVED = {"@request-target": TARGET, "@authority": HOST}
 GOLDEN = "NZBwyBHRRyRoeLqy1IzOa9VYBuI8TgMFt2GRDkDuJh4="
 
 
@@ -65,7 +66,7 @@ def signed(components=COMPONENTS, *, secret: str = SECRET, target: str = TARGET,
 
 
 def authenticator(**changes) -> Authenticator:
-    return Authenticator({KEY: decode_secret(SECRET), "open": b""}, **changes)
+    return Authenticator({KEY: Key(decode_secret(SECRET)), "open": Key(b"")}, **changes)
 
 
 def decide(request, *, target: str = TARGET, now_s: float = CREATED, **changes):
@@ -208,3 +209,92 @@ def test_nonces_are_forgotten_when_they_could_not_be_accepted_again_and_their_nu
 def test_header_fields_are_trimmed_unfolded_and_joined():
     fields = auth.combine([("A", " 1 "), ("a", "2"), ("B", "x\r\n  y")])
     assert fields == {"a": "1, 2", "b": "x y"}
+
+
+def test_a_signature_covers_the_canonical_form_of_its_parameters_not_their_padding():
+    padded = covered().replace(";", "; ")
+    request = [*headers(), ("Signature-Input", padded), ("Signature", f"sig1=:{GOLDEN}:")]
+    assert isinstance(decide(request), Admitted)
+    text = signature_base(read(padded, f"sig1=:{GOLDEN}:"), {**auth.combine(headers()), **DERIVED})
+    raw = text.replace(b";", b"; ")
+    assert raw != text
+    value = base64.b64encode(compute(decode_secret(SECRET), raw)).decode()
+    assert value.startswith("GUHjr304")
+    request = [*headers(), ("Signature-Input", padded), ("Signature", f"sig1=:{value}:")]
+    assert refusal(decide(request)) is Refusal.MISMATCH
+
+
+def test_the_method_is_no_part_of_the_request_target():
+    assert refusal(decide(signed(target=f"GET {TARGET}"))) is Refusal.MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("sent", "signed_as"),
+    [("AudioHook.Example.com", HOST), (f"{HOST}:443", HOST), (f"{HOST}:3900", f"{HOST}:3900")],
+)
+def test_the_authority_is_in_lower_case_without_the_default_port(sent, signed_as):
+    request = [(name, sent if name == "Host" else value) for name, value in signed(extra={"Host": signed_as})]
+    assert isinstance(decide(request), Admitted)
+
+
+@pytest.mark.parametrize("authority", [HOST.upper(), f"{HOST}:443"])
+def test_a_configured_authority_is_taken_as_it_is_signed(authority):
+    request = [(name, "10.0.0.7" if name == "Host" else value) for name, value in signed()]
+    assert isinstance(decide(request, authority=authority), Admitted)
+
+
+def test_a_nonce_has_at_least_22_characters():
+    assert isinstance(decide(signed(nonce="n" * 22)), Admitted)
+    assert refusal(decide(signed(nonce="n" * 21))) is Refusal.NONCE
+
+
+def test_the_window_is_the_age_and_the_skew_that_are_configured_to_the_second():
+    narrow = auth.Window(max_age_s=3, skew_s=1)
+    for created, wanted in ((-4, None), (-5, Refusal.STALE), (1, None), (2, Refusal.FUTURE)):
+        decision = decide(signed(created=CREATED + created), window=narrow)
+        assert (decision.reason if isinstance(decision, Refused) else None) is wanted
+    for expires, wanted in ((-1, None), (-2, Refusal.EXPIRED)):
+        decision = decide(signed(expires=CREATED + expires), window=narrow)
+        assert (decision.reason if isinstance(decision, Refused) else None) is wanted
+
+
+def test_of_several_labels_the_first_that_both_headers_hold_counts():
+    request = dict(signed())
+    request["signature-input"] = f'other=("date"), {request["signature-input"]}, third=("date")'
+    assert isinstance(decide(list(request.items())), Admitted)
+
+
+def test_an_unknown_key_costs_the_same_work_as_a_wrong_signature(monkeypatch):
+    computed = []
+
+    def compute_counted(key: bytes, text: bytes) -> bytes:
+        computed.append(text)
+        return compute(key, text)
+
+    monkeypatch.setattr(auth.http_signature, "compute", compute_counted)
+    unknown = signed(extra={"X_API_KEY": "other"}, keyid="other")
+    assert refusal(decide(unknown)) is Refusal.UNKNOWN_KEY
+    assert refusal(decide(signed(secret="AAAA"))) is Refusal.MISMATCH
+    assert len(computed) == 2
+
+
+def test_a_key_that_is_bound_to_an_organisation_admits_no_other():
+    keys = {KEY: Key(decode_secret(SECRET), ORGANIZATION), "open": Key(b"", ORGANIZATION)}
+    bound = Authenticator(keys)
+    other = {"Audiohook_Organization_Id": CORRELATION}
+    assert isinstance(bound.decide(TARGET, signed(), CREATED), Admitted)
+    assert isinstance(bound.decide(TARGET, headers(X_API_KEY="open"), CREATED), Admitted)
+    assert refusal(bound.decide(TARGET, signed(extra=other), CREATED)) is Refusal.ORGANISATION
+    assert refusal(bound.decide(TARGET, headers(X_API_KEY="open", **other), CREATED)) is Refusal.ORGANISATION
+    capitals = {"Audiohook_Organization_Id": ORGANIZATION.upper()}
+    assert isinstance(bound.decide(TARGET, headers(X_API_KEY="open", **capitals), CREATED), Admitted)
+
+
+def test_other_keys_count_at_once_and_no_nonce_is_forgotten():
+    found = authenticator()
+    assert isinstance(found.decide(TARGET, signed(), CREATED), Admitted)
+    found.use({"new": Key(decode_secret(SECRET)), KEY: Key(decode_secret(SECRET))})
+    assert refusal(found.decide(TARGET, signed(), CREATED)) is Refusal.REPLAYED
+    assert isinstance(found.decide(TARGET, signed(extra={"X_API_KEY": "new"}, keyid="new"), CREATED), Admitted)
+    found.use({"new": Key(decode_secret(SECRET))})
+    assert refusal(found.decide(TARGET, signed(nonce="n" * 24), CREATED)) is Refusal.UNKNOWN_KEY
