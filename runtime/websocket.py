@@ -160,7 +160,7 @@ class Dialer:
             token = None if self._token is None else await self._token.get()
             if self._pace is None:
                 return token
-            await asyncio.sleep(self._pace.reserve(self._clock.monotonic_s()))
+            await self._pace.turn(self._clock)
             token = None if self._token is None else self._token.current()
             if self._token is None or token is not None:
                 return token
