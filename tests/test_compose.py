@@ -12,6 +12,7 @@ import pytest
 
 from callstream.demo.stage import MODULES
 from callstream.docs_command import components
+from ingest.config import IngestSettings
 from runtime.config import KafkaSettings, RegistrySettings, load, prefix_of, variables
 from tests.test_layout import PACKAGES
 from tests.yaml_subset import read
@@ -247,3 +248,16 @@ def test_the_reader_resolves_anchors_and_merges():
         "w": None,
         "v": {"a": 1, "b": "2"},
     }
+
+
+def test_a_stand_in_listens_where_its_port_is_published_and_the_settings_named_with_it_are_ingests():
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    named = re.findall(r"(INGEST_\w+_URL) (\S+://127\.0\.0\.1:(\d+)\S*)", text)
+    published = {port.split(":")[1] for name in SIMULATORS for port in SERVICES[name].get("ports", [])}
+    assert {port for _, _, port in named} == published
+    own = {"INGEST_OAUTH_CLIENT_ID": "client", "INGEST_OAUTH_CLIENT_SECRET": "secret"}
+    assert load(IngestSettings, "INGEST_", own | {name: url for name, url, _ in named}, env_file=None)
+    for name in SIMULATORS:
+        for port in SERVICES[name].get("ports", []):
+            module = find_spec(SERVICES[name]["command"][2] + ".__main__")
+            assert re.search(rf"\b{port.split(':')[2]}\b", Path(module.origin).read_text(encoding="utf-8"))

@@ -18,6 +18,8 @@ from simulators.live_call.script import RATE_HZ, Close, Cut, Dead, Script, chann
 _LENGTH_MS: Final = 14_000
 _LOST_MS: Final = 5_000
 _DEAF_MS: Final = 1_500
+_ARRIVED_MS: Final = 15
+"""From the end of the audio to the loss: what was sent has been read by then."""
 GAP_TOLERANCE_MS: Final = 250
 """How far the length of a gap may be off: what ingest takes for no gap, and some for the machine."""
 _SETTLING_SAMPLES: Final = RATE_HZ // 2
@@ -34,7 +36,8 @@ class Loss(StrEnum):
 
 def live(loss: Loss, number: int) -> Script:
     """Return the script of a call: one side of the conversation, a lost connection, a while without sound after it."""
-    lost: Cut | Close = Cut(_LOST_MS) if loss is Loss.CUT else Close(_LOST_MS, 1001, "going away")
+    at_ms = _LOST_MS + _ARRIVED_MS
+    lost: Cut | Close = Cut(at_ms) if loss is Loss.CUT else Close(at_ms, 1001, "going away")
     return Script(
         audio=channel("external" if number % 2 == 0 else "internal")[: _LENGTH_MS * RATE_HZ // 1000],
         actions=(lost, Dead(_LOST_MS, _DEAF_MS)),

@@ -63,6 +63,10 @@ class OAuthServer:
         """Let no token issued so far be valid."""
         self._valid_until_s.clear()
 
+    def as_json(self) -> dict[str, int]:
+        """Return what happened as plain values for JSON; no token is among it."""
+        return {"requests": self.requests, "issued": self.issued, "leaks": self.leaks}
+
     def application(self) -> Starlette:
         """Return the ASGI application."""
         return Starlette(routes=[Route(PATH, self._answer, methods=["POST"])])
