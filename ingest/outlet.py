@@ -3,27 +3,24 @@
 `put` never waits and never fails: records queue in memory, per partition once the partitions are known. Every
 `linger_ms`, or as soon as a partition holds a full batch, one batch per partition is sent; a partition's next batch
 waits for its acknowledgement. A producer that fails is replaced, and what it had not acknowledged is sent again from
-the first record on: a repeat carries the same session id and sequence. Above its limit the outlet has no room for
-audio; marks are taken anyway.
+the first record on: a repeat carries the same session id and sequence. With a bridge, what waits for long goes over the
+disk. Above its limit the outlet has no room for audio; marks are taken anyway.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ingest.lane import Lane, Memory, Waiting
 from ingest.sequencer import Outgoing
+from ingest.spool.bridge import Bridge
 from runtime.clock import Clock
 from runtime.errors import ConfigError, Unavailable, UsageError
 from runtime.kafka import Partitioner, connect_with_retry, stop_quietly, translate
 from runtime.metrics import INGEST_APPEND_SECONDS, INGEST_QUEUE_BYTES
-
-RECORD_OVERHEAD_BYTES = 200
-"""What a queued record costs in memory beside its value."""
-_ROOM_AGAIN_RATIO = 0.9
 
 
 class Producer(Protocol):
@@ -47,51 +44,6 @@ class Connection:
     partitions: dict[str, int]
 
 
-@dataclass(slots=True)
-class _Waiting:
-    record: Outgoing
-    since_s: float
-
-    @property
-    def cost_bytes(self) -> int:
-        return len(self.record.value) + RECORD_OVERHEAD_BYTES
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One partition: what waits, and the batch under way."""
-
-    topic: str
-    partition: int
-    waiting: deque[_Waiting] = field(default_factory=deque)
-    waiting_bytes: int = 0
-    flight: list[_Waiting] = field(default_factory=list)
-    ticking: bool = False
-
-    @property
-    def oldest_s(self) -> float | None:
-        first = self.flight or self.waiting
-        return first[0].since_s if first else None
-
-    def add(self, waiting: _Waiting) -> None:
-        self.waiting.append(waiting)
-        self.waiting_bytes += waiting.cost_bytes
-
-    def take(self, count: int) -> None:
-        self.flight = [self.waiting.popleft() for _ in range(count)]
-        self.waiting_bytes -= sum(item.cost_bytes for item in self.flight)
-
-    def land(self) -> None:
-        if self.ticking and any(item.record.key is None for item in self.flight):
-            self.ticking = False
-        self.flight = []
-
-    def put_back(self) -> None:
-        self.waiting.extendleft(reversed(self.flight))
-        self.waiting_bytes += sum(item.cost_bytes for item in self.flight)
-        self.flight = []
-
-
 @dataclass(frozen=True, slots=True)
 class OutletLimits:
     """How long records gather, how large a batch may be, and how much may wait in memory."""
@@ -99,6 +51,14 @@ class OutletLimits:
     linger_ms: int = 10
     max_batch_bytes: int = 256 * 1024
     max_buffer_bytes: int = 256 * 1024 * 1024
+
+
+class Tide(NamedTuple):
+    """How far a partition is: records taken and stored so far, and the offset behind the last one stored (or -1)."""
+
+    taken: int
+    landed: int
+    stored_offset: int
 
 
 class Outlet:
@@ -123,54 +83,75 @@ class Outlet:
         self._topic_prefix = topic_prefix
         self._linger_s = limits.linger_ms / 1000
         self._max_batch_bytes = limits.max_batch_bytes
-        self._max_buffer_bytes = limits.max_buffer_bytes
-        self._unplaced: deque[_Waiting] = deque()
-        self._lanes: dict[str, list[_Lane]] = {}
+        self._memory = Memory(limits.max_buffer_bytes)
+        self._bridge: Bridge | None = None
+        # what came before the partitions were known
+        self._hall = Lane("", -1)
+        self._lanes: dict[str, list[Lane]] = {}
         self._partitioners: dict[str, Partitioner] = {}
-        self._buffered_bytes = 0
-        self._overflowing = False
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._closing = False
         self._given_up = asyncio.Event()
         self._failure: Exception | None = None
 
+    def use(self, bridge: Bridge) -> None:
+        """Let what waits for long go over the disk; without a bridge memory is all there is. Before `run`."""
+        bridge.attach(self._all_lanes, self._load, self._wake.set, self._memory)
+        self._bridge = bridge
+
     @property
     def has_room(self) -> bool:
         """Whether audio may be put. Once full, there is room again when a tenth of the limit is free."""
-        return not self._overflowing
+        return not self._memory.overflowing and (self._bridge is None or self._bridge.spool.has_room)
 
     @property
     def unacknowledged(self) -> int:
         """Number of records Kafka has not acknowledged."""
-        lanes = sum(len(lane.waiting) + len(lane.flight) for lane in self._all_lanes())
-        return len(self._unplaced) + lanes
+        return sum(lane.count for lane in self._all_lanes())
+
+    @property
+    def at_risk(self) -> int:
+        """Number of them that are not on disk either."""
+        return sum(lane.count_at_risk for lane in self._all_lanes())
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the records in memory cost."""
+        return self._memory.used_bytes
 
     def oldest_age_s(self) -> float:
         """Return the age of the oldest record Kafka has not acknowledged; 0 when there is none."""
-        times = [lane.oldest_s for lane in self._all_lanes()]
-        if self._unplaced:
-            times.append(self._unplaced[0].since_s)
-        known = [time for time in times if time is not None]
+        known = [time for lane in self._all_lanes() if (time := lane.oldest_s) is not None]
         return self._clock.monotonic_s() - min(known) if known else 0.0
+
+    def partition(self, topic: str, key: bytes) -> int:
+        """Return the partition of a key; -1 while it is not known."""
+        return self._partitioners[topic].partition(key) if topic in self._partitioners else -1
+
+    def tide(self, topic: str, partition: int) -> Tide | None:
+        """Return how far a partition is; None while records wait for their partitions to be known."""
+        if partition < 0 or not self._placing:
+            return None
+        lane = self._lanes[topic][partition]
+        return Tide(lane.taken, lane.landed, lane.stored_offset)
 
     def put(self, records: Iterable[Outgoing]) -> None:
         """Queue records. Those of one key stay in order."""
         now_s = self._clock.monotonic_s()
-        for record in records:
-            waiting = _Waiting(record, now_s)
-            self._buffered_bytes += waiting.cost_bytes
-            if self._lanes:
-                self._place(waiting)
+        items = [Waiting(record, now_s) for record in records]
+        self._memory.take(items)
+        placing = self._placing
+        for item in items:
+            if placing or item.record.key is None:
+                self._place(item)
             else:
-                self._unplaced.append(waiting)
-        if self._buffered_bytes > self._max_buffer_bytes:
-            self._overflowing = True
+                self._hall.add(item)
         self._wake.set()
 
     def tick(self, value_of: Callable[[str], bytes]) -> None:
         """Queue a TICK for every partition whose last one was acknowledged; `value_of` makes it for a topic."""
-        INGEST_QUEUE_BYTES.set(self._buffered_bytes)
+        INGEST_QUEUE_BYTES.set(self._memory.used_bytes)
         ticks = []
         for topic, lanes in self._lanes.items():
             value = value_of(topic)
@@ -191,7 +172,29 @@ class Outlet:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write to Kafka until closed. Raises `ConfigError` when the topics have not the same partition count."""
+        """Write to Kafka until closed. Raises `ConfigError` when the topics have not the same partition count.
+
+        What is not acknowledged then is on disk, where there is a bridge and the disk takes it.
+        """
+        bridge = self._bridge
+        if bridge is None:
+            await self._write_out()
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bridge.write())
+            tasks.create_task(bridge.load())
+            try:
+                await self._write_out()
+            finally:
+                bridge.stop()
+        await bridge.end()
+
+    @property
+    def _placing(self) -> bool:
+        """Whether records go to their partitions: those are known, and all that came before stands there."""
+        return bool(self._lanes) and not self._hall.spooling
+
+    async def _write_out(self) -> None:
         while not (self._given_up.is_set() or (self._closing and not self.unacknowledged)):
             connection = await connect_with_retry(
                 self._connect, stopping=self._given_up, on_wait=lambda error: self._report(False, str(error))
@@ -201,6 +204,7 @@ class Outlet:
             try:
                 self._learn(connection.partitions)
                 self._report(True, "")
+                self._say_connected(True)
                 await self._pump(connection.producer)
             except Unavailable as error:
                 self._report(False, str(error))
@@ -208,13 +212,18 @@ class Outlet:
                     async with asyncio.timeout(self._linger_s * 10):
                         await self._given_up.wait()
             finally:
+                self._say_connected(False)
                 # what it still delivers while it stops is acknowledged; only then may the rest be sent again
                 await stop_quietly(connection.producer)
                 for lane in self._all_lanes():
                     lane.put_back()
 
-    def _all_lanes(self) -> list[_Lane]:
-        return [lane for lanes in self._lanes.values() for lane in lanes]
+    def _all_lanes(self) -> list[Lane]:
+        return [self._hall, *(lane for lanes in self._lanes.values() for lane in lanes)]
+
+    def _say_connected(self, now: bool) -> None:
+        if self._bridge is not None:
+            self._bridge.connected(now)
 
     def _give_up(self) -> None:
         self._given_up.set()
@@ -232,16 +241,24 @@ class Outlet:
             return
         for topic, count in partitions.items():
             self._partitioners[topic] = Partitioner(count)
-            self._lanes[topic] = [_Lane(topic, partition) for partition in range(count)]
-        while self._unplaced:
-            self._place(self._unplaced.popleft())
+            self._lanes[topic] = [Lane(topic, partition) for partition in range(count)]
+        # what is on disk by now is read back first, what came since stands behind it
+        while self._hall.waiting:
+            self._place(self._hall.waiting.popleft())
 
-    def _place(self, waiting: _Waiting) -> None:
-        topic, key, _, partition = waiting.record
+    def _load(self, lane: Lane, item: Waiting) -> None:
+        """Queue what was read back, or needs the disk no more."""
+        if lane is self._hall:
+            self._place(item)
+        else:
+            lane.push(item)
+
+    def _place(self, item: Waiting) -> None:
+        topic, key, _, partition = item.record
         if key is not None:
             partition = self._partitioners[topic].partition(key)
         lane = self._lanes[topic][partition]
-        lane.add(waiting)
+        lane.add(item)
         if lane.waiting_bytes >= self._max_batch_bytes:
             self._hurry.set()
 
@@ -270,7 +287,7 @@ class Outlet:
         if not self._closing:
             self._hurry.clear()
 
-    async def _send(self, producer: Producer, lane: _Lane) -> None:
+    async def _send(self, producer: Producer, lane: Lane) -> None:
         batch = producer.create_batch()
         count = 0
         for item in lane.waiting:
@@ -288,7 +305,7 @@ class Outlet:
             return
         future.add_done_callback(partial(self._settled, lane, lane.flight))
 
-    def _settled(self, lane: _Lane, flight: list[_Waiting], future: "asyncio.Future[Any]") -> None:
+    def _settled(self, lane: Lane, flight: list[Waiting], future: "asyncio.Future[Any]") -> None:
         """Take the end of a batch: acknowledged, or failed for good."""
         if future.cancelled() or lane.flight is not flight:
             return
@@ -296,12 +313,15 @@ class Outlet:
         if error is not None:
             self._fail(error)
             return
+        stored_at = getattr(future.result(), "offset", -1)
         lane.land()
-        self._buffered_bytes -= sum(item.cost_bytes for item in flight)
-        if self._buffered_bytes <= self._max_buffer_bytes * _ROOM_AGAIN_RATIO:
-            self._overflowing = False
+        if stored_at >= 0:
+            lane.stored_offset = stored_at + len(flight)
+        self._memory.free(flight)
+        if self._bridge is not None:
+            self._bridge.landed(flight)
         INGEST_APPEND_SECONDS.observe(self._clock.monotonic_s() - flight[0].since_s)
-        INGEST_QUEUE_BYTES.set(self._buffered_bytes)
+        INGEST_QUEUE_BYTES.set(self._memory.used_bytes)
         if lane.waiting or self._closing:
             self._wake.set()
 

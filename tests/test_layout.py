@@ -41,6 +41,8 @@ TESTED_WITH = {
     "callstream/embedded_ready.py": "tests/callstream/test_embedded_kafka.py",
     "callstream/topics_command.py": "tests/integration/test_topics_command.py",
     "ingest/connecting.py": "tests/ingest/test_config.py",
+    "ingest/lane.py": "tests/ingest/test_outlet.py",
+    "ingest/spool/spool.py": "tests/ingest/spool/test_bridge.py",
     "ingest/follow_settings.py": "tests/integration/test_following.py",
     "ingest/following.py": "tests/integration/test_following.py",
     "ingest/letters.py": "tests/integration/test_following.py",

@@ -44,7 +44,7 @@ class OurFlow:
 
     @property
     def waiting_bytes(self):
-        return self.outlet._buffered_bytes
+        return self.outlet.memory_bytes
 
     def put(self, payload):
         audio = AudioReceived("k", payload, Codec.PCMU, Channels.MIXED, 8000, self.position, SAMPLES)

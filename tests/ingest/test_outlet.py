@@ -3,7 +3,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ingest.outlet import RECORD_OVERHEAD_BYTES, Connection, Outlet, OutletLimits
+from ingest.lane import RECORD_OVERHEAD_BYTES
+from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.sequencer import Outgoing
 from runtime.clock import ManualClock
 from runtime.errors import ConfigError, Unavailable
