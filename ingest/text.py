@@ -14,7 +14,7 @@ class MalformedMessage(Exception):
 def object_of(text: str) -> dict[str, Any]:
     """Return a text message that is a JSON object. Raises `MalformedMessage`, also for NaN and infinities."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise MalformedMessage("not JSON") from None  # noqa: EM101, TRY003 - a word
     if not isinstance(value, dict):
@@ -38,3 +38,6 @@ def whole_number_of(value: Any, below: int) -> int | None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
