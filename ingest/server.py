@@ -1,78 +1,54 @@
-"""Accepts connections of a source that calls us: path, admission, limits, then one session each.
+"""Accepts connections of a source that calls us: path, limits, admission, then one session each.
 
 A refusal (400, 401) is answered no sooner than half a second after the request, so that its time tells nothing, and
-takes no connection's place meanwhile. 404 is for paths of no source, 503 for a server that is full or stopping.
+takes no connection's place meanwhile. 404 is for paths of no source, 408 and 431 for a request that takes too long or
+is too long, 429 for requests that come too fast and for an organisation with too many connections, 503 for a server
+that is full or stopping; the last two say when to come again. Each is counted by its reason, which the peer never
+learns.
 """
 
 import asyncio
 import http
 import logging
+import math
+import resource
 import ssl
 from contextlib import suppress
+from functools import partial
+from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from ingest.accepted import AcceptedConnection, WebSocketTransport
+from ingest.admission import Bucket, Complaints, Places
 from ingest.protocol import Admitted
 from ingest.session import Session, Surroundings
 from ingest.table import Listening
 from runtime.errors import ConfigError
-from runtime.metrics import INGEST_CONNECTIONS, INGEST_REFUSED
-from runtime.supervision import ConnectionLost
-from schemas.symbols import ClosedBy
+from runtime.metrics import INGEST_CONNECTIONS, INGEST_KEY_CHANGES, INGEST_REFUSED
 
 REFUSAL_FLOOR_S = 0.5
 MAX_REFUSALS = 1_000
 """Refusals that may wait for their time at once; beyond that they are answered at once."""
-HANDSHAKE_DEADLINE_S = 10.0
+REFRESH_S = 1.0
+"""A changed key counts at most so long after its file was changed, where requests come."""
+_ANSWER_S = 5.0
+"""How long the answer to a request may take; a refusal waits for its time in it."""
+_CLOSE_S = 10.0
+"""How long a peer may take to answer the end of a WebSocket."""
 _END_S = 1.0
 """How long closing the connections that are left may take."""
-_GOING_AWAY, _TRY_AGAIN, _ABNORMAL = 1001, 1013, 1006
+_GOING_AWAY = 1001
+_AGAIN_S = 1.0
+"""When to come again, where nobody can know."""
+_OTHER_FILES = 256
+"""Files this process may have open beside its sockets."""
 _HEADROOM = 4
 """The library's limit is this many times ours, so that the protocol can answer a message that is too long."""
 
 # the library reports each failed handshake; what matters of them is counted and logged here
 logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
-
-
-class _Connection(ServerConnection):
-    """A connection that carries what its request was admitted with."""
-
-    admitted: Admitted | None = None
-
-
-class WebSocketTransport:
-    """A websockets connection as the session's transport."""
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self._connection = connection
-
-    async def receive(self) -> str | bytes:
-        """Return the next message."""
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as error:
-            raise _lost(error) from None
-
-    async def send(self, message: str | bytes) -> None:
-        """Send a message."""
-        try:
-            await self._connection.send(message)
-        except ConnectionClosed as error:
-            raise _lost(error) from None
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close the connection."""
-        await self._connection.close(code, reason)
-
-
-def _lost(error: ConnectionClosed) -> ConnectionLost:
-    if error.rcvd is None:
-        return ConnectionLost(_ABNORMAL, "", ClosedBy.LOCAL if error.sent else ClosedBy.NETWORK)
-    return ConnectionLost(
-        error.rcvd.code, error.rcvd.reason, ClosedBy.REMOTE if error.rcvd_then_sent else ClosedBy.LOCAL
-    )
 
 
 class IngestServer:
@@ -82,6 +58,12 @@ class IngestServer:
         self._listening = listening
         self._source = listening.source
         self._surroundings = surroundings
+        self._limits = listening.limits
+        self._places = Places(self._limits.max_connections, self._limits.max_per_organisation)
+        self._bucket = Bucket(self._limits.handshakes_per_s, self._limits.handshake_burst)
+        self._complaints = Complaints()
+        self._asking: set[AcceptedConnection] = set()
+        self._refreshed_s = float("-inf")
         self._server: Server | None = None
         self._port = listening.port
         self._sessions: dict[Session, ServerConnection] = {}
@@ -101,23 +83,34 @@ class IngestServer:
         """Number of connections served now."""
         return len(self._sessions)
 
+    @property
+    def max_header_bytes(self) -> int:
+        """Longest request to connect."""
+        return self._limits.max_header_bytes
+
+    @property
+    def handshake_deadline_s(self) -> float:
+        """How long a request to connect may take."""
+        return self._limits.handshake_deadline_s
+
     async def start(self) -> None:
         """Begin to accept. Raises `ConfigError` when the address cannot be listened on."""
         listening = self._listening
+        self._make_room()
         try:
             self._server = await serve(
                 self._serve,
                 listening.host,
                 listening.port,
                 process_request=self._admit,
-                create_connection=_Connection,
+                create_connection=cast("type[ServerConnection]", partial(AcceptedConnection, self)),
                 compression=None,
                 ping_interval=None,
-                open_timeout=HANDSHAKE_DEADLINE_S,
-                close_timeout=HANDSHAKE_DEADLINE_S,
+                open_timeout=self._limits.handshake_deadline_s + _ANSWER_S,
+                close_timeout=_CLOSE_S,
                 max_size=listening.max_message_bytes * _HEADROOM,
                 server_header=None,
-                ssl=_tls(listening),
+                **_tls(listening),
             )
         except (OSError, ssl.SSLError) as error:
             name = self._source.name.upper()
@@ -125,8 +118,21 @@ class IngestServer:
             raise ConfigError([message]) from error
         self._port = int(self._server.sockets[0].getsockname()[1])
 
+    def _make_room(self) -> None:
+        """Let this process have as many files open as there may be sockets, as far as the system allows it."""
+        wanted = self._limits.max_connections + self._limits.max_handshakes + MAX_REFUSALS + _OTHER_FILES
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < allowed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            self._surroundings.log.warning(
+                "the system allows fewer open files than connections may come", source=self._source.name, count=allowed
+            )
+
     def keep_alive(self) -> None:
-        """Let quiet sessions write ALIVE."""
+        """Let quiet sessions write ALIVE, and look for changed keys."""
+        self._refresh()
         for session in self._sessions:
             session.keep_alive()
 
@@ -156,25 +162,77 @@ class IngestServer:
                 async with asyncio.timeout(_END_S):
                     await self._server.wait_closed()
 
+    def entered(self, connection: AcceptedConnection) -> bool:
+        """Count a socket whose request is awaited; False where there are too many of them."""
+        if len(self._asking) >= self._limits.max_handshakes:
+            self._complain("handshakes")
+            return False
+        self._asking.add(connection)
+        return True
+
+    def left(self, connection: AcceptedConnection, reason: str | None) -> None:
+        """Forget a socket."""
+        self._asking.discard(connection)
+        self._places.give_back(connection)
+        if reason is not None:
+            self._complain(reason)
+
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Return the refusal of a request, or None where it may become a session."""
+        try:
+            return await self._decide(cast("AcceptedConnection", connection), request)
+        except Exception:
+            # the library would answer the same, and say nothing
+            self._surroundings.log.exception("a request to connect failed", source=self._source.name)
+            return self._answer(connection, http.HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    async def _decide(self, connection: AcceptedConnection, request: Request) -> Response | None:
         arrived_s = self._surroundings.clock.monotonic_s()
-        path = request.path.partition("?")[0]
+        early = self._turned_down(connection, request.path, arrived_s)
+        if early is not None:
+            return early
+        if arrived_s - self._refreshed_s >= REFRESH_S:
+            self._refresh()
+        decision = self._source.admit(request.path, request.headers.raw_items(), self._surroundings.clock.wall_s())
+        # from here on a socket only takes its time
+        self._asking.discard(connection)
+        if not isinstance(decision, Admitted):
+            self._refused(decision.reason, decision.correlation_id)
+            await self._delay(arrived_s)
+            return self._answer(connection, http.HTTPStatus(decision.status))
+        if not self._places.take(connection, decision.organisation):
+            self._refused("organisation_full", decision.correlation_id)
+            return self._answer(connection, http.HTTPStatus.TOO_MANY_REQUESTS, _AGAIN_S)
+        connection.admitted = decision
+        return None
+
+    def _turned_down(self, connection: AcceptedConnection, target: str, now_s: float) -> Response | None:
+        """Return the answer to a request that need not be looked at."""
+        path = target.partition("?")[0]
         prefix = self._source.path_prefix.rstrip("/")
         if path != prefix and not path.startswith(f"{prefix}/"):
-            return self._refuse(connection, http.HTTPStatus.NOT_FOUND, "path", None)
-        if self._stopping or len(self._sessions) >= self._listening.max_connections:
-            reason = "stopping" if self._stopping else "full"
-            response = self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, reason, None)
-            response.headers["Retry-After"] = "1"
-            return response
-        decision = self._source.admit(request.path, request.headers.raw_items(), self._surroundings.clock.wall_s())
-        if isinstance(decision, Admitted):
-            if isinstance(connection, _Connection):
-                connection.admitted = decision
-            return None
-        await self._delay(arrived_s)
-        return self._refuse(connection, http.HTTPStatus(decision.status), decision.reason, decision.correlation_id)
+            self._complain("path")
+            return self._answer(connection, http.HTTPStatus.NOT_FOUND)
+        if self._stopping or self._places.full:
+            self._complain("stopping" if self._stopping else "full")
+            return self._answer(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, _AGAIN_S)
+        wait_s = self._bucket.take(now_s)
+        if wait_s:
+            self._complain("too_fast")
+            return self._answer(connection, http.HTTPStatus.TOO_MANY_REQUESTS, wait_s)
+        return None
+
+    def _refresh(self) -> None:
+        self._refreshed_s = self._surroundings.clock.monotonic_s()
+        found = self._source.refresh()
+        if found is None:
+            return
+        log = self._surroundings.log.bind(source=self._source.name, count=found.keys)
+        INGEST_KEY_CHANGES.labels(self._source.name, "taken" if found.mistake is None else "refused").inc()
+        if found.mistake is None:
+            log.info("the API keys have changed")
+        else:
+            log.error("the changed API keys cannot be used, so the old ones stay", cause=found.mistake)
 
     async def _delay(self, arrived_s: float) -> None:
         if self._refusing >= MAX_REFUSALS:
@@ -185,21 +243,33 @@ class IngestServer:
         finally:
             self._refusing -= 1
 
-    def _refuse(
-        self, connection: ServerConnection, status: http.HTTPStatus, reason: str, correlation_id: str | None
-    ) -> Response:
+    def _refused(self, reason: str, correlation_id: str | None) -> None:
+        """Count and log a refusal over what a request says."""
         INGEST_REFUSED.labels(self._source.name, reason).inc()
         self._surroundings.log.warning(
             "a request to connect is refused", source=self._source.name, reason=reason, correlation=correlation_id
         )
-        return connection.respond(status, f"{status.phrase}\n")
+
+    def _complain(self, reason: str) -> None:
+        """Count a refusal over nothing that a request says, and log it now and then."""
+        INGEST_REFUSED.labels(self._source.name, reason).inc()
+        count = self._complaints.count(reason, self._surroundings.clock.monotonic_s())
+        if count:
+            self._surroundings.log.warning(
+                "connections are refused", source=self._source.name, reason=reason, count=count
+            )
+
+    def _answer(self, connection: ServerConnection, status: http.HTTPStatus, again_s: float | None = None) -> Response:
+        response = connection.respond(status, f"{status.phrase}\n")
+        if again_s is not None:
+            response.headers["Retry-After"] = str(math.ceil(again_s))
+        return response
 
     async def _serve(self, connection: ServerConnection) -> None:
-        admitted = connection.admitted if isinstance(connection, _Connection) else None
-        if admitted is None or len(self._sessions) >= self._listening.max_connections:
-            await connection.close(_TRY_AGAIN)
+        accepted = cast("AcceptedConnection", connection)
+        if accepted.admitted is None:
             return
-        session = Session(self._source.name, admitted.protocol, self._surroundings)
+        session = Session(self._source.name, accepted.admitted.protocol, self._surroundings)
         self._sessions[session] = connection
         self._nobody_left.clear()
         self._open.set(len(self._sessions))
@@ -207,15 +277,17 @@ class IngestServer:
             await session.run(WebSocketTransport(connection))
         finally:
             del self._sessions[session]
+            self._places.give_back(connection)
             self._open.set(len(self._sessions))
             if not self._sessions:
                 self._nobody_left.set()
 
 
-def _tls(listening: Listening) -> ssl.SSLContext | None:
+def _tls(listening: Listening) -> dict[str, Any]:
+    """Return what the listening socket is told of TLS."""
     if listening.certificate is None:
-        return None
+        return {}
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(*listening.certificate)
-    return context
+    return {"ssl": context, "ssl_handshake_timeout": listening.limits.handshake_deadline_s}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from ingest.admission import DoorLimits
 from ingest.config import IngestSettings
 from ingest.dial import DialledSource
 from ingest.protocol import AcceptingSource
@@ -22,7 +23,7 @@ class Listening:
     source: AcceptingSource
     host: str
     port: int
-    max_connections: int
+    limits: DoorLimits
     max_message_bytes: int
     certificate: tuple[Path, Path] | None
 
@@ -30,7 +31,16 @@ class Listening:
 def _audiohook(settings: IngestSettings) -> Listening:
     own = settings.audiohook
     certificate = (own.tls_certfile, own.tls_keyfile) if own.tls_certfile and own.tls_keyfile else None
-    return Listening(AudioHookSource(own), own.host, own.port, own.max_connections, own.max_message_bytes, certificate)
+    limits = DoorLimits(
+        max_connections=own.max_connections,
+        max_per_organisation=own.max_sessions_per_organization,
+        handshakes_per_s=own.handshakes_per_s,
+        handshake_burst=own.handshake_burst,
+        max_handshakes=own.max_handshakes,
+        handshake_deadline_s=own.handshake_deadline_s,
+        max_header_bytes=own.max_header_bytes,
+    )
+    return Listening(AudioHookSource(own), own.host, own.port, limits, own.max_message_bytes, certificate)
 
 
 ACCEPTING: Mapping[str, Callable[[IngestSettings], Listening]] = MappingProxyType({"audiohook": _audiohook})

@@ -18,7 +18,7 @@ def test_the_limits_of_the_settings_reach_the_server(tmp_path):
     key.touch()
     own = AudioHookSettings(host="::1", port=1, max_connections=7, tls_certfile=chain, tls_keyfile=key)
     listening = ACCEPTING["audiohook"](IngestSettings(audiohook=own))
-    assert (listening.host, listening.port, listening.max_connections) == ("::1", 1, 7)
+    assert (listening.host, listening.port, listening.limits.max_connections) == ("::1", 1, 7)
     assert listening.certificate == (chain, key)
 
 
