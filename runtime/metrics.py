@@ -140,6 +140,27 @@ INGEST_UNACKNOWLEDGED_SECONDS = Gauge(
 INGEST_APPEND_SECONDS = Histogram(
     "callstream_ingest_append_seconds", "From a record's arrival to Kafka's acknowledgement.", buckets=_FAST_S
 )
+INGEST_SPOOL_BYTES = Gauge("callstream_ingest_spool_bytes", "Size of the spool's files on disk.")
+INGEST_SPOOL_RECORDS = Gauge("callstream_ingest_spool_records", "Records on disk that Kafka has not acknowledged.")
+INGEST_SPOOL_STATE = Gauge(
+    "callstream_ingest_spool_state_info",
+    "1 for what the spool does now: off, idle, active, full (audio is dropped) or failing (memory only).",
+    ["state"],
+)
+INGEST_SPOOL_ERRORS = Counter(
+    "callstream_ingest_spool_errors_total",
+    "What went wrong on disk: write, read, full, damaged (a block was set aside), foreign (a file was).",
+    ["what"],
+)
+INGEST_SPOOL_RECOVERED = Counter(
+    "callstream_ingest_spool_recovered_records_total",
+    "Records that an earlier process left on disk and that were appended, by what became of them.",
+    ["outcome"],
+)
+INGEST_SPOOL_LOST_SESSIONS = Counter(
+    "callstream_ingest_spool_sessions_lost_total",
+    "Sessions that an earlier process left open; each got GAP and CLOSED (INGEST_LOST).",
+)
 INGEST_PLATFORM_WATCHED = Gauge(
     "callstream_ingest_platform_watched_conversations", "Conversations the platform is asked about."
 )
