@@ -58,7 +58,7 @@ SOCKETS = 500
 DOWN_S = 2.0
 LIMIT_MS = 1000 / PACKETS_PER_S
 PLACE = Place("mypurecloud.com", "us-east-1")
-ROUNDS = (50, 100, 150, 200, 300, 400, 550, 700, 900, 1200, 1600, 2000)
+ROUNDS = {"bare": (200, 400, 600, 800, 1000, 1300, 1600), "ours": (50, 100, 150, 200, 250, 300, 400, 500)}
 _clock = SystemClock()
 
 
@@ -268,7 +268,7 @@ async def one_round(load: Load, way: str, sessions: int) -> Round:
 async def most(load: Load, way: str) -> tuple[int, Round]:
     """Return the largest number of sessions that is sustained, with its round; a failed round is tried once more."""
     best: Round | None = None
-    for sessions in ROUNDS:
+    for sessions in ROUNDS[way]:
         for _ in range(2):
             done = await one_round(load, way, sessions)
             print(done.line(way), flush=True)
