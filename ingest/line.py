@@ -186,11 +186,10 @@ class Line:
         finally:
             self._open.dec()
             await connection.close(_GOING_AWAY if self._draining else _NORMAL, "")
-        why = self._session.given_up
-        if why is not None:
-            if why.token_refused and connection.token is not None:
-                self._dialer.invalidate(connection.token)
-            raise _Refused(why)
+        if self._session.token_refused and connection.token is not None:
+            self._dialer.invalidate(connection.token)
+        if self._session.given_up is not None:
+            raise _Refused(self._session.given_up)
 
     async def _while_wanted(self, waiting: Awaitable[T]) -> T | None:
         """Wait for something; None where a drain or the end of the last call came first."""

@@ -68,10 +68,14 @@ class SendBinary:
 
 @dataclass(frozen=True, slots=True)
 class CloseConnection:
-    """End the connection with this WebSocket close code; effects before it are sent first."""
+    """End the connection with this WebSocket close code; effects before it are sent first.
+
+    `token_refused`: the peer took the token that was used, and refuses it by now; the next connection gets another.
+    """
 
     code: int
     reason: str = ""
+    token_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ class Session:
         self._scope: asyncio.Timeout | None = None
         self._drain_wanted = False
         self._given_up: GiveUp | None = None
+        self._token_refused = False
 
     @property
     def serving(self) -> bool:
@@ -123,10 +124,15 @@ class Session:
         """Why the protocol gave up the last connection; None where it did not."""
         return self._given_up
 
+    @property
+    def token_refused(self) -> bool:
+        """True where the peer refused the token of the last connection in a message."""
+        return self._token_refused
+
     async def run(self, transport: Transport, attempt: int = -1) -> None:
         """Serve a connection until it is over. `attempt`: which try in a row led to it, where we dialled it."""
         lost = ConnectionLost(_ABNORMAL, "", ClosedBy.LOCAL)
-        self._serving, self._given_up = True, None
+        self._serving, self._given_up, self._token_refused = True, None, False
         try:
             await self._serve(transport, attempt)
         except ConnectionLost as error:
@@ -267,6 +273,9 @@ class Session:
                 self._ledger.observe(effect)
             elif isinstance(effect, GiveUp):
                 self._given_up = effect
+                self._token_refused = effect.token_refused
+            elif isinstance(effect, CloseConnection):
+                self._token_refused = self._token_refused or effect.token_refused
             elif isinstance(effect, Fact):
                 self._take(effect)
                 if isinstance(effect, SessionClosed) and effect.reason is not Reason.BUDGET_SPENT and self._over:

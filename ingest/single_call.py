@@ -30,6 +30,8 @@ from schemas.records import CallEvent, SessionInfo
 from schemas.symbols import CallEventKind, ClosedBy, FrameKind, Reason, Source
 
 _NORMAL = 1000
+_UNAUTHORIZED = 3000
+"""In IANA's registry of close codes. Not a normal one: such a connection counts as a failed attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,10 @@ class SingleCall:
         if not self._open:
             return [Observed(Observation.UNEXPECTED_MESSAGE)]
         return [self._event(CallEventKind.PLATFORM_ERROR, code=code, message=self._words(message))]
+
+    def _refused_by_now(self, code: int, message: str | None) -> list[Effect]:
+        """Take the refusal of a token that was good when the connection was opened: the next one gets another."""
+        return [*self._failed(code, message), CloseConnection(_UNAUTHORIZED, token_refused=True)]
 
     def _words(self, message: str | None) -> str | None:
         """Return what the peer says without the token."""

@@ -103,6 +103,8 @@ class Machine:
             raise ZeroDivisionError
         if text == "refuse":
             return [GiveUp("the scope is missing", token_refused=True)]
+        if text == "expired":
+            return [CloseConnection(3000, token_refused=True)]
         if text == "end":
             self.finished = True
             return self._ended(self._open, Reason.END)
@@ -526,6 +528,17 @@ async def test_a_token_that_was_refused_in_a_message_is_not_used_again():
     await rig.line.run()
     assert rig.dialer.invalidated == ["stale"]
     assert rig.machines[0].tokens == ["stale", "fresh"]
+
+
+async def test_a_token_that_was_refused_in_mid_session_is_not_used_again_and_the_session_goes_on():
+    first, second = Pipe("expired", LOST), Pipe("end")
+    first.token, second.token = "stale", "fresh"
+    rig = Rig(first, second, wants_token=True)
+    await rig.line.run()
+    assert first.closed[0] == 3000
+    assert rig.dialer.invalidated == ["stale"]
+    assert rig.machines[0].tokens == ["stale", "fresh"]
+    assert rig.outlet.marks() == [("OPENED", "UNKNOWN"), ("CLOSED", "END")]
 
 
 async def test_a_machine_that_needs_no_token_is_given_none():

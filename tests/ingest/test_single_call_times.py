@@ -1,6 +1,7 @@
 """What sources with one call per connection keep by default, on a driven clock over real sockets: pings, silences."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -8,6 +9,7 @@ from ingest.config import IngestSettings
 from ingest.sources.appfoundry.config import AppFoundrySettings
 from ingest.sources.conversation_audio.config import ConversationAudioSettings
 from ingest.sources.media_websocket.config import MediaWebSocketSettings
+from schemas.records import CallEvent
 from schemas.symbols import CallEventKind, ClosedBy
 from simulators.conversation_audio.server import ConversationAudioServer, Framing, Heartbeat
 from simulators.live_call.player import LivePlayer
@@ -17,6 +19,30 @@ from tests.ingest.test_single_call_sources import OAUTH, Rig, conversation
 from tests.runtime.driven_loop import LoopClock, driven
 
 MINUTE_S = 60.0
+
+
+class Expiring(Server):
+    """Takes every token, and says at once that it is no longer good."""
+
+    def __init__(self, *exchange: str) -> None:
+        super().__init__(is_valid=bool)
+        self.tokens: list[str] = []
+        self._exchange = exchange
+
+    def accepts(self, token: str, is_valid: Callable[[str], bool]) -> bool:
+        self.tokens.append(token)
+        return super().accepts(token, is_valid)
+
+    def status_of(self, path: str) -> int:
+        return 101
+
+    async def neglected(self, peer) -> None:
+        peer.abort()
+
+    async def converse(self, peer, spawn) -> None:
+        for message in self._exchange:
+            await peer.send(message)
+        await peer.wait_closed()
 
 
 class Drip(Server):
@@ -76,6 +102,30 @@ def test_a_stream_that_is_silent_for_longer_than_its_limit_is_dialled_again(sour
         ((closed_by, age_s),) = found
         assert closed_by is ClosedBy.TIMEOUT
         assert age_s == pytest.approx(limit_s, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("source", "attempts", "said"),
+    [
+        ("appfoundry", 10, '{"type":"error","code":401,"message":"expired"}'),
+        ("media_websocket", 5, '{"type":"auth","result":"failure","message":"expired"}'),
+    ],
+)
+def test_a_peer_that_takes_each_token_and_refuses_it_then_spends_the_budget_with_a_new_one_each_time(
+    source, attempts, said
+):
+    async def call() -> tuple[list[str], list[CallEvent]]:
+        server = Expiring(said)
+        async with server.serving() as url:
+            given = settings(source, url)
+            own = getattr(given, source).model_copy(update={"auth": "header", "rest_s": 3600})
+            rig = Rig(given.model_copy(update={source: own}), LoopClock())
+            async with rig.running(30 * MINUTE_S):
+                await asyncio.sleep(20 * MINUTE_S)
+        return server.tokens, rig.events(CallEventKind.RECONNECT_EXHAUSTED)
+
+    tokens, (told,) = driven(call())
+    assert len(tokens) == len(set(tokens)) == attempts == told.attempt
 
 
 def test_a_conversation_may_be_silent_for_ten_minutes():

@@ -6,8 +6,9 @@ isFinal (final unless it says it is not), language, confidence from 0 to 1, id},
 connection and kept over lost ones; audio, placed by its arrival; TRANSCRIPT, INTENT and PLATFORM_ERROR events; its end.
 Out, to the peer: nothing.
 
-An error with code 401 says that the token is no longer good: the connection is closed and dialled again with a current
-one. A spent budget of attempts ends the session; a later connection opens a new one that goes on from it.
+An error with code 401 says that the token is no longer good: the connection is closed and dialled again with another,
+as a failed attempt. A spent budget of attempts ends the session; a later connection opens a new one that goes on from
+it.
 
 Binary messages are counted, as are unknown types and what is malformed; nothing of that ends the session.
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest.media import PAYLOAD_FIELDS
-from ingest.protocol import Call, CloseConnection, Effect, EventReceived, Observation, Observed
+from ingest.protocol import Call, Effect, EventReceived, Observation, Observed
 from ingest.single_call import Description, SingleCall
 from ingest.sources.appfoundry.messages import Audio, Failure, Intent, Spoken, Transcript, parse
 from ingest.text import MalformedMessage
 from schemas.symbols import CallEventKind, Channel
 
-_NORMAL, _UNAUTHORIZED = 1000, 401
+_TOKEN_REFUSED = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class AppFoundryProtocol(SingleCall):
         return [self._odd(Observation.UNEXPECTED_MESSAGE, "a binary message")]
 
     def _error(self, failure: Failure) -> list[Effect]:
-        """Take an error. A token that is refused by now is for the next handshake to find out, with a current one."""
-        told = self._failed(failure.code, failure.message)
-        return [*told, CloseConnection(_NORMAL)] if failure.code == _UNAUTHORIZED else told
+        """Take an error."""
+        refused = failure.code == _TOKEN_REFUSED
+        return (self._refused_by_now if refused else self._failed)(failure.code, failure.message)
 
     def _text(self, message: Transcript | Intent) -> EventReceived:
         spoken = self._spoken(message.spoken)

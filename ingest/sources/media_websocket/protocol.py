@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from ingest.media import PAYLOAD_FIELDS
-from ingest.protocol import Call, CloseConnection, Effect, GiveUp, Observation, Observed, SendText
+from ingest.protocol import Call, Effect, GiveUp, Observation, Observed, SendText
 from ingest.single_call import Description, SingleCall
 from ingest.sources.media_websocket.messages import (
     Audio,
@@ -21,7 +21,6 @@ from schemas.symbols import ClosedBy
 
 SCOPE = "media:websocket:write"
 """What the OAuth client has to be allowed."""
-_NORMAL = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +108,9 @@ class MediaWebSocketProtocol(SingleCall):
             return self._subscribe(now_s) if answer.granted else self._refuse_token(answer.message)
         if answer.granted or self._state is _State.IDLE:
             return [self._odd(Observation.UNEXPECTED_MESSAGE, "an answer to no token")]
-        # the token was good when the connection was opened: the next one is opened with a current token
         self._state = _State.IDLE
         self._deadline_s = None
-        return [*self._failed(-1, answer.message), CloseConnection(_NORMAL)]
+        return self._refused_by_now(-1, answer.message)
 
     def _acknowledged(self, answer: Subscription) -> list[Effect]:
         if self._state is _State.SUBSCRIBING:

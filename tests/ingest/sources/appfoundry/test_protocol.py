@@ -123,7 +123,7 @@ def test_a_token_refused_in_mid_session_is_told_and_the_connection_opened_anew(c
     protocol = connected()
     told, *closing = say(protocol, type="error", message="Unauthorized", code=code)
     assert told.event.kind is CallEventKind.PLATFORM_ERROR
-    assert closing == ([CloseConnection(1000)] if closes else [])
+    assert closing == ([CloseConnection(3000, token_refused=True)] if closes else [])
     assert not protocol.finished
 
 

@@ -235,7 +235,7 @@ def test_a_token_refused_in_mid_session_is_told_and_the_connection_opened_anew(p
     told, closing = protocol.receive_text('{"type":"auth","result":"failure","message":"expired"}', 12.0)
     assert isinstance(told, EventReceived)
     assert (told.event.kind, told.event.message) == (CallEventKind.PLATFORM_ERROR, "expired")
-    assert closing == CloseConnection(1000)
+    assert closing == CloseConnection(3000, token_refused=True)
     assert protocol.deadline_s() is None
     assert not protocol.finished
 
