@@ -24,6 +24,8 @@ _COMMANDS = {
     "dead-letters": ("callstream.dead_letters_command", "app", "List, show, export and drop dead letters."),
     "state": ("callstream.state_command", "app", "Show and reset the state a processor restores from."),
     "audit": ("callstream.audit_command", "app", "Check the audit log."),
+    "audiohook": ("callstream.audiohook_command", "app", "Make, list and drop the API keys of AudioHook."),
+    "diagnose": ("callstream.diagnose_command", "app", "Try what Genesys Cloud would meet, and say what is wrong."),
     "docs": ("callstream.docs_command", "app", "Write or check the generated pages."),
 }
 """Command → module, its function or Typer, one line of help."""
