@@ -30,8 +30,9 @@ _NORMAL, _GOING_AWAY = 1000, 1001
 class _Refused(Exception):
     """The peer refused, in a message, what time will not change."""
 
-    def __init__(self, why: GiveUp) -> None:
+    def __init__(self, why: GiveUp, attempt: int) -> None:
         super().__init__(why.message)
+        self.attempt = attempt
 
 
 class Line:
@@ -189,7 +190,7 @@ class Line:
         if self._session.token_refused and connection.token is not None:
             self._dialer.invalidate(connection.token)
         if self._session.given_up is not None:
-            raise _Refused(self._session.given_up)
+            raise _Refused(self._session.given_up, connection.attempt)
 
     async def _while_wanted(self, waiting: Awaitable[T]) -> T | None:
         """Wait for something; None where a drain or the end of the last call came first."""
@@ -205,24 +206,24 @@ class Line:
 
     def _report(self, error: GivenUp | ConfigError | _Refused) -> tuple[int, int, str]:
         """Say that no connection can be had, and for how long none is tried; return status, tries and the words."""
-        status = None
+        status, attempt = None, self._dialer.attempt
         if isinstance(error, ConfigError):
             cause = "configuration"
             self._log.error("the configuration is bad", mistakes=error.mistakes)
         elif isinstance(error, GivenUp):
             cause, status = error.reason, error.status
         else:
-            cause = "refused in a message"
+            cause, attempt = "refused in a message", error.attempt
             WEBSOCKET_GIVEN_UP.labels(self._source.name, "message").inc()
         self._log.error(
             "a source cannot be reached; its sessions end, and it is tried again after a rest",
             cause=cause,
-            attempt=self._dialer.attempt,
+            attempt=attempt,
             status=status,
             error=str(error),
             seconds=self._dial.rest_s,
         )
-        return -1 if status is None else status, self._dialer.attempt, str(error)
+        return -1 if status is None else status, attempt, str(error)
 
 
 def _told(effects: list[Effect], why: tuple[int, int, str]) -> list[Effect]:

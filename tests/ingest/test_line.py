@@ -512,12 +512,20 @@ async def test_another_machine_is_made_for_the_calls_that_are_left():
 
 async def test_a_peer_that_refuses_in_a_message_ends_the_sessions_and_is_tried_again_after_the_rest():
     first, second = Pipe("refuse"), Pipe("end")
+    first.attempt, closed = 3, first.close
+
+    async def close(code: int, reason: str) -> None:
+        # a connection that we close ourselves is no failed attempt: the dialler forgets it
+        rig.dialer.attempt = 2
+        await closed(code, reason)
+
+    first.close = close
     rig = Rig(first, second, words_pass=True)
     await rig.line.run()
     assert [reason for kind, reason in rig.outlet.marks() if kind == "CLOSED"] == ["BUDGET_SPENT", "END"]
     assert first.closed == [1000]
     (told,) = rig.events(CallEventKind.RECONNECT_EXHAUSTED)
-    assert (told.message, told.code) == ("the scope is missing", -1)
+    assert (told.message, told.code, told.attempt) == ("the scope is missing", -1, 3)
     assert rig.over == ["call-1"]
 
 
