@@ -65,10 +65,11 @@ class Table:
         await producer.stop()
 
     @asynccontextmanager
-    async def member(self, session_timeout_ms: int = 6_000) -> AsyncIterator[Seen]:
+    async def member(self, session_timeout_ms: int = 6_000, bootstrap: str | None = None) -> AsyncIterator[Seen]:
         seen, stopping = Seen(), asyncio.Event()
+        kafka = KafkaSettings(bootstrap_servers=bootstrap) if bootstrap else self.kafka
         options = TableOptions(self.topic, self.topic, session_timeout_ms)
-        table = GroupTable(self.kafka, options, seen, lambda ok, why: seen.reasons.append((ok, why)))
+        table = GroupTable(kafka, options, seen, lambda ok, why: seen.reasons.append((ok, why)))
         self.members.append(table)
         async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             tasks.create_task(table.run(stopping))
