@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.records import CallEvent, SessionInfo
 from schemas.symbols import Channels, ClosedBy, Codec, FrameKind, Reason, Source
@@ -194,6 +194,8 @@ class Observation(StrEnum):
     AUDIO_OUTSIDE_SESSION = "audio_outside_session"
     EVENT_WHILE_PAUSED = "event_while_paused"
     DEADLINE_PASSED = "deadline_passed"
+    OWN_PAUSE = "own_pause"
+    """A pause that we asked for has begun: audio is not sent to us."""
     DRIFT_SAMPLES = "drift_samples"
     """`amount` is the position the source states minus ours; everything else is counted by it."""
 
@@ -280,6 +282,17 @@ class DialledProtocol(SourceProtocol, Protocol):
 
         After a rest it is tried again; a connection that is had then opens new sessions of the same keys.
         """
+
+
+@runtime_checkable
+class PausableProtocol(SourceProtocol, Protocol):
+    """A protocol whose peer can be asked to send no audio for a while. Both may be repeated and do nothing then."""
+
+    def pause(self, now_s: float) -> list[Effect]:
+        """Ask for no audio until `resume`: PAUSED (OWN_PAUSE) stands where it stops, RESUMED with its length behind."""
+
+    def resume(self, now_s: float, *, secure_is_over: bool = False) -> list[Effect]:
+        """Ask for audio again, unless a secure pause holds. `secure_is_over`: it does not, as is known otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

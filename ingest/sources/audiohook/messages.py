@@ -176,9 +176,11 @@ def build(kind: str, session_id: str, seq: int, clientseq: int, parameters: Mapp
     return json.dumps(message, separators=(",", ":"))
 
 
-def opened_parameters(offer: MediaOffer | None, *, supported_languages: tuple[str, ...] | None) -> dict[str, Any]:
+def opened_parameters(
+    offer: MediaOffer | None, *, supported_languages: tuple[str, ...] | None, start_paused: bool = False
+) -> dict[str, Any]:
     """Return the parameters of `opened`: the accepted offer echoed, or no media."""
-    parameters: dict[str, Any] = {"startPaused": False, "media": [] if offer is None else [dict(offer.entry)]}
+    parameters: dict[str, Any] = {"startPaused": start_paused, "media": [] if offer is None else [dict(offer.entry)]}
     if supported_languages is not None:
         parameters["supportedLanguages"] = list(supported_languages)
     return parameters

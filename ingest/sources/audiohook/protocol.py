@@ -30,6 +30,7 @@ from ingest.sources.audiohook.messages import (
     parse,
     parse_open,
 )
+from ingest.sources.audiohook.pauses import Pauses
 from ingest.sources.audiohook.states import (
     ACTIVE_STATES,
     LIVE_STATES,
@@ -83,6 +84,7 @@ class AudioHookProtocol:
         self._timeline = Timeline(DEFAULT_RATE_HZ)
         self._info = SessionInfo(conversation_id="")
         self._probe = False
+        self._pauses = Pauses()
         self._handlers: dict[Trigger, Callable[[ClientMessage, float], list[Effect]]] = {
             Trigger.OPEN: self._on_open,
             Trigger.PING: self._on_ping,
@@ -187,6 +189,23 @@ class AudioHookProtocol:
             return []
         self._deadline_s = now_s + self._limits.close_deadline_s
         return [self._send("disconnect", self._client_seq, {"reason": "completed"})]
+
+    def pause(self, now_s: float) -> list[Effect]:  # noqa: ARG002 - as all commands
+        """Ask the client for no audio until `resume`; what is under way is kept. A session not open starts paused."""
+        if self.state not in (State.OPENING, State.ACTIVE, State.PAUSED):
+            return []
+        may_ask = self.state is State.ACTIVE or (self.state is State.PAUSED and self._pauses.ending)
+        return [self._pause()] if self._pauses.want(may_ask=may_ask) else []
+
+    def resume(self, now_s: float, *, secure_is_over: bool = False) -> list[Effect]:  # noqa: ARG002 - as all commands
+        """Ask for audio again; not while the client's own pause holds, unless somebody knows that it is over."""
+        asked = self._pauses.want_no_more(secure_is_over=secure_is_over)
+        if not asked or self.state not in (State.ACTIVE, State.PAUSED):
+            return []
+        return [self._send("resume", self._client_seq, {})]
+
+    def _pause(self) -> SendText:
+        return self._send("pause", self._client_seq, {})
 
     @property
     def _draining(self) -> bool:
@@ -301,7 +320,8 @@ class AudioHookProtocol:
         self._move(Trigger.OPEN)
         self._deadline_s = now_s + self._limits.idle_s
         languages = self._limits.supported_languages if opened.supported_languages_wanted else None
-        answer = self._send("opened", message.seq, opened_parameters(self._offer, supported_languages=languages))
+        opening = opened_parameters(self._offer, supported_languages=languages, start_paused=self._pauses.begin())
+        answer = self._send("opened", message.seq, opening)
         if self._probe:
             return [answer, Observed(Observation.CONNECTION_PROBE)]
         return [answer, facts.session_opened(self._session_id, self._info, self._offer, self._timeline.rate_hz)]
@@ -313,15 +333,17 @@ class AudioHookProtocol:
         return [pong, self._mark(FrameKind.ALIVE, message, Reason.UNKNOWN)]
 
     def _on_paused(self, message: ClientMessage, _now_s: float) -> list[Effect]:
-        if self.state in PAUSED_STATES:
-            return []
+        reason = self._pauses.told(paused=self.state in PAUSED_STATES)
         self._move(Trigger.PAUSED)
-        return [self._mark(FrameKind.PAUSED, message, Reason.SECURE_PAUSE)]
+        if reason is None:
+            return []
+        mark = self._mark(FrameKind.PAUSED, message, reason)
+        return [mark] if reason is Reason.SECURE_PAUSE else [mark, Observed(Observation.OWN_PAUSE)]
 
     def _on_resumed(self, message: ClientMessage, _now_s: float) -> list[Effect]:
-        mark = self._mark(FrameKind.RESUMED, message, Reason.SECURE_PAUSE, skips=True)
+        mark = self._mark(FrameKind.RESUMED, message, self._pauses.over(), skips=True)
         self._move(Trigger.RESUMED)
-        return [mark]
+        return [mark, self._pause()] if self.state is State.ACTIVE and self._pauses.again() else [mark]
 
     def _on_discarded(self, message: ClientMessage, _now_s: float) -> list[Effect]:
         mark = self._mark(FrameKind.DISCARDED, message, Reason.SOURCE_DISCARD, skips=True)
