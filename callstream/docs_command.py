@@ -1,7 +1,8 @@
-"""`callstream docs`: the pages of topics, settings and metrics, made from the code that has them."""
+"""`callstream docs`: the pages of topics, settings, metrics and states, made from the code that has them."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 from prometheus_client import Counter, Gauge, Histogram
 
+from callstream import audiohook_states
 from runtime import metrics
 from runtime.config import Section, Settings, Variable, prefix_of, variables
 from schemas.topics import GROUPS, PUBLIC, Topic, of_group
@@ -95,7 +97,12 @@ def metrics_page() -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = MappingProxyType(
-    {"topics.md": topics_page, "settings.md": settings_page, "metrics.md": metrics_page}
+    {
+        "topics.md": topics_page,
+        "settings.md": settings_page,
+        "metrics.md": metrics_page,
+        "audiohook-states.md": partial(audiohook_states.page, _NOTE),
+    }
 )
 
 
