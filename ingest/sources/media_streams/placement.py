@@ -15,12 +15,14 @@ it is kept beside it: packets that belong there keep their places, so that two s
 After a lost connection timestamps may go on, also at something that was sent before. They do not where they lie outside
 the tolerance, or at or before the first one of their count: then they are taken to have begun anew.
 
-A packet before the first one has no place on the clock: its position is -1.
+A packet before the first one has no place on the clock: its position is -1. What was held up while there was no
+connection (`backlog`) has its place, and is late.
 """
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from ingest.sources.media_streams.backlog import Backlog
 from schemas.symbols import Reason
 
 TOLERANCE_S: Final = 10.0
@@ -59,7 +61,7 @@ class Gap(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Where a packet lies. `late`: one with a later position was there before."""
+    """Where a packet lies. `late`: one with a later position was there before, or it was held up."""
 
     position_samples: int
     late: bool
@@ -98,6 +100,7 @@ class Placement:
         self._count: _Count | None = None
         self._former: _Count | None = None
         self._interrupted = False
+        self._backlog = Backlog()
 
     @property
     def begun(self) -> bool:
@@ -112,6 +115,7 @@ class Placement:
     def interrupt(self) -> None:
         """Take the loss of the connection: what is missing is known with the next packet."""
         self._interrupted = self.begun
+        self._backlog.interrupt()
 
     def place(self, sequence: int, timestamp: int, duration_samples: int, now_s: float) -> Placed:
         """Return where a packet lies that came at `now_s`. A negative duration is not known."""
@@ -132,9 +136,11 @@ class Placement:
         if self._interrupted:
             self._interrupted, self._former = False, None
         position = self._position(count, ticks)
-        late = position < self._newest_samples
+        end = position + duration
+        held_up = self._backlog.holds(end / scale.sample_rate_hz, now_s)
+        late = position < self._newest_samples or held_up
         self._newest_samples = max(self._newest_samples, position)
-        self.head_samples = max(self.head_samples, position + duration)
+        self.head_samples = max(self.head_samples, end)
         return Placed(max(position, -1), late, gap)
 
     def _find(self, packet: _Packet) -> tuple[_Count | None, int]:
