@@ -16,6 +16,7 @@ from ingest.protocol import Ended
 from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
+from ingest.spooling import Spooling, open_spool
 from ingest.table import ACCEPTING, DIALLED
 from runtime.errors import ConfigError, Unavailable
 from runtime.http import HttpClient
@@ -150,6 +151,8 @@ async def start(service: Service[IngestSettings]) -> None:
     servers = [IngestServer(make(settings), surroundings) for make in ACCEPTING.values()]
     sources = [make(settings) for make in DIALLED.values()]
     check_listed(sources)
+    spool = open_spool(service)
+    spooling = None if spool is None else Spooling(service, spool, surroundings)
 
     def over(conversation_id: str, ended: Ended) -> None:
         dialling.end(conversation_id, ended)
@@ -161,7 +164,9 @@ async def start(service: Service[IngestSettings]) -> None:
     ):
         dialling = Dialling(sources, surroundings, token, Pace(settings.dials_per_s), watch=platform)
         following = Following(service, dialling, surroundings, sources)
-        tasks.create_task(outlet.run())
+        writing = tasks.create_task(outlet.run())
+        if spooling is not None:
+            tasks.create_task(spooling.run())
         endless = [beat(service, surroundings, (*servers, dialling)), *asking(token, platform)]
         background = [tasks.create_task(one) for one in endless]
         for server in servers:
@@ -179,9 +184,19 @@ async def start(service: Service[IngestSettings]) -> None:
             one.cancel()
         spent_s = service.clock.monotonic_s() - stopped_s
         outlet.close(settings.service.drain_budget_s - spent_s - _MARGIN_S)
-    if outlet.unacknowledged:
-        message = f"{outlet.unacknowledged} records could not be written before the end"
+        await asyncio.wait({writing})
+        if spooling is not None:
+            spooling.stop()
+    say_left(service, outlet)
+
+
+def say_left(service: Service[IngestSettings], outlet: Outlet) -> None:
+    """Log what waits on disk for the next start. Raises `Unavailable` where records are lost."""
+    if outlet.at_risk:
+        message = f"{outlet.at_risk} records could not be written before the end"
         raise Unavailable(message)
+    if outlet.unacknowledged:
+        service.log.warning("records wait on disk for the next start", count=outlet.unacknowledged)
 
 
 async def drain(

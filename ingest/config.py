@@ -15,6 +15,7 @@ from ingest.sources.audiohook.config import AudioHookSettings
 from ingest.sources.conversation_audio.config import ConversationAudioSettings
 from ingest.sources.media_streams.config import MediaStreamsSettings
 from ingest.sources.media_websocket.config import MediaWebSocketSettings
+from ingest.spool.config import SpoolSettings
 from runtime.config import Section, Settings
 
 
@@ -54,6 +55,7 @@ class IngestSettings(Settings):
     oauth: OAuthSettings = OAuthSettings()
     platform: PlatformSettings = PlatformSettings()
     follow: FollowSettings = FollowSettings()
+    spool: SpoolSettings = SpoolSettings()
     media_streams: MediaStreamsSettings = MediaStreamsSettings()
     appfoundry: AppFoundrySettings = AppFoundrySettings()
     media_websocket: MediaWebSocketSettings = MediaWebSocketSettings()

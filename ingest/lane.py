@@ -55,7 +55,10 @@ class Memory:
 
 @dataclass(slots=True)
 class Lane:
-    """One partition. `taken` and `landed` count the records with a key, `stored_offset` follows the last one stored."""
+    """One partition. `taken` and `landed` count the records with a key, `stored_offset` follows the last one stored.
+
+    `on_disk` counts the records of `blocks`: they are not in memory.
+    """
 
     topic: str
     partition: int
@@ -70,6 +73,7 @@ class Lane:
     flowing: bool = False
     copies: list[Waiting] = field(default_factory=list)
     blocks: deque[Block] = field(default_factory=deque)
+    on_disk: int = 0
     writing: list[Waiting] = field(default_factory=list)
     pending: deque[Waiting] = field(default_factory=deque)
 
@@ -77,7 +81,7 @@ class Lane:
     def count(self) -> int:
         """Number of records Kafka has not acknowledged."""
         memory = len(self.flight) + len(self.waiting) + len(self.writing) + len(self.pending)
-        return memory + sum(block.records for block in self.blocks)
+        return memory + self.on_disk
 
     @property
     def count_at_risk(self) -> int:

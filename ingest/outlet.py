@@ -136,6 +136,16 @@ class Outlet:
         lane = self._lanes[topic][partition]
         return Tide(lane.taken, lane.landed, lane.stored_offset)
 
+    def tides(self) -> dict[tuple[str, int], Tide] | None:
+        """Return how far every partition is; None while records wait for theirs to be known."""
+        if not self._placing:
+            return None
+        return {
+            (lane.topic, lane.partition): Tide(lane.taken, lane.landed, lane.stored_offset)
+            for lanes in self._lanes.values()
+            for lane in lanes
+        }
+
     def put(self, records: Iterable[Outgoing]) -> None:
         """Queue records. Those of one key stay in order."""
         now_s = self._clock.monotonic_s()

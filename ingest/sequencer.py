@@ -22,6 +22,7 @@ from ingest.protocol import (
     SessionInfoChanged,
     SessionOpened,
 )
+from ingest.roll import Roll
 from ingest.takeover import Takeover
 from runtime.errors import UsageError
 from schemas import topics
@@ -112,9 +113,12 @@ class _Session:
 
 
 class Sequencer:
-    """The sessions of one connection. `new_id` draws a session id."""
+    """The sessions of one connection. `new_id` draws a session id; `roll` hears which are open."""
 
-    def __init__(self, encoding: Encoding, new_id: Callable[[], UUID], lineage: Lineage) -> None:
+    def __init__(
+        self, encoding: Encoding, new_id: Callable[[], UUID], lineage: Lineage, roll: Roll | None = None
+    ) -> None:
+        self._roll = roll or Roll()
         self._encoding = encoding
         self._new_id = new_id
         self._lineage = lineage
@@ -180,6 +184,7 @@ class Sequencer:
         )
         self._sessions[fact.key] = session
         self._lineage.note(fact.key, str(session.id))
+        self._roll.on_opened(session)
         opened = AudioFrame(
             kind=FrameKind.OPENED,
             codec=fact.codec,
@@ -292,6 +297,7 @@ class Sequencer:
         position = fact.position_samples if fact.position_samples >= 0 else session.position_samples
         frame = AudioFrame(kind=FrameKind.CLOSED, reason=fact.reason, position_samples=position)
         heard = session.last_frame_s >= 0
+        self._roll.on_closed(session)
         return self._both(
             session,
             CallEventKind.CLOSED,

@@ -33,6 +33,7 @@ from ingest.protocol import (
     SessionOpened,
     SourceProtocol,
 )
+from ingest.roll import Roll
 from ingest.sequencer import Encoding, Moment, Outgoing, Sequencer
 from runtime.clock import Clock
 from runtime.log import Logger
@@ -74,6 +75,7 @@ class Surroundings:
     lineage: Lineage = field(default_factory=Lineage)
     book: PauseBook = field(default_factory=PauseBook)
     rules: PauseRules = field(default_factory=PauseRules)
+    roll: Roll = field(default_factory=Roll)
 
     def new_id(self) -> UUID:
         """Return the id of a new session."""
@@ -95,7 +97,7 @@ class Session:
     ) -> None:
         self._protocol = protocol
         self._gate = Gate(surroundings.book, surroundings.rules)
-        self._sequencer = Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage)
+        self._sequencer = Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage, surroundings.roll)
         self._outlet = surroundings.outlet
         self._clock = surroundings.clock
         self._log = surroundings.log

@@ -107,7 +107,8 @@ class Bridge:
     async def end(self) -> None:
         """Write everything that is not acknowledged, as far as the disk takes it. After `write` and `load`."""
         for lane in self._lanes():
-            lane.begin_spooling()
+            if lane.at_risk_s is not None:
+                lane.begin_spooling()
         await self._write_all()
         await self.spool.tidy(busy=False)
 
@@ -184,6 +185,7 @@ class Bridge:
             return
         job.lane.writing = []
         job.lane.blocks.append(block)
+        job.lane.on_disk += block.records
         self._memory.free(job.items)
 
     def _may_load(self, lane: Lane) -> bool:
@@ -213,6 +215,7 @@ class Bridge:
             return False
         for block, records in zip(blocks, contents, strict=True):
             lane.blocks.popleft()
+            lane.on_disk -= block.records
             if records is None:
                 self.spool.acknowledged(block, block.records)
                 continue

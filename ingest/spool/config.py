@@ -33,7 +33,7 @@ class SpoolSettings(Section):
         1, ge=0.1, le=60, description="A partition whose oldest unacknowledged record is so old goes to disk."
     )
     flush_interval_s: float = Field(
-        0.2, ge=0.02, le=1, description="How often what waits is written and synced; a crash loses so much at most."
+        0.5, ge=0.02, le=1, description="How often what waits is written and synced; a crash loses so much at most."
     )
 
     @property
