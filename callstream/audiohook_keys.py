@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class NewKey:
     """A key as the administrator of the platform needs it."""
 
     api_key: str
-    secret_base64: str
+    secret_base64: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,16 @@ def listed(path: Path) -> list[KnownKey]:
         for file in files
         for api_key, key in parse_keys(_text(file)).items()
     ]
+
+
+def credentials_of(path: Path, wanted: str | None) -> NewKey:
+    """Return the key with this fingerprint, or the first of all, with its secret."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    for file in files:
+        for api_key, key in parse_keys(_text(file)).items():
+            if wanted in (None, fingerprint(api_key)):
+                return NewKey(api_key, base64.b64encode(key.secret).decode())
+    raise ConfigError([f"{path}: there is no such key"])
 
 
 @contextmanager
