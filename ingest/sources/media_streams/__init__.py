@@ -7,8 +7,8 @@ one session per interaction, opened with the first subscription; its packets as 
 as sent; across a lost connection a RECONNECT event and a GAP; its end.
 
 A packet's place follows its timestamp, exactly, duplicates and late ones too (`placement` has the rules); packets that
-come after later ones are marked late, and those that were held up while there was no connection. The codec is the first one asked for: no packet names its own. Opus is passed
-on; how long its packets last is not stated.
+come after later ones are marked late, and those that were held up while there was no connection. The codec is the first
+one asked for: no packet names its own. Opus is passed on; how long its packets last is not stated.
 
 `mediaNotAvailable` ends the session of an interaction that has brought audio since it was asked for (END). Where none
 has come, it is asked for again after a while, and after a number of tries its session ends: END where audio had come
