@@ -161,6 +161,10 @@ def decode(head: Head, data: bytes, seal: Seal) -> tuple[Header, list[Stored]]:
 
 def scan(data: bytes, seal: Seal) -> Iterator[Whole | Bad | Torn]:
     """Yield the parts of a segment's bytes in order, all of them. Raises `Foreign` before the first."""
+    if len(data) < HEAD_BYTES and _FILE_MAGIC.startswith(data[: len(_FILE_MAGIC)]):
+        # whoever made the file died before its head was written
+        yield Torn(0, len(data))
+        return
     head = read_head(data, seal)
     offset, size = HEAD_BYTES, len(data)
     while offset < size:

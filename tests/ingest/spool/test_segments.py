@@ -120,6 +120,14 @@ def test_zeros_behind_the_last_block_are_a_torn_tail():
     assert list(scan(data + bytes(500), Plain()))[1:] == [Torn(len(data), 500)]
 
 
+def test_a_file_without_its_whole_head_is_torn_unless_it_begins_otherwise():
+    data, _ = segment([[Stored(b"k", b"one")]], Plain())
+    for cut in (0, 5, HEAD_BYTES - 1):
+        assert list(scan(data[:cut], Plain())) == [Torn(0, cut)]
+    with pytest.raises(Foreign):
+        list(scan(b"something else", Plain()))
+
+
 def test_another_key_or_none_is_told_from_damage():
     data, _ = segment([[Stored(b"k", b"secret")]], AesGcm(bytes(32)))
     for other in (AesGcm(b"k" * 32), Plain()):
