@@ -19,12 +19,16 @@ _ROOM_AGAIN_RATIO = 0.9
 
 @dataclass(slots=True)
 class Waiting:
-    """A record and when it was put. `block` is where it stands on disk too, if it does."""
+    """A record and when it was put. `block` is where it stands on disk too, if it does.
+
+    `lost_behind` counts the records behind it that the disk lost: they count as landed when it has.
+    """
 
     record: Outgoing
     since_s: float
     block: Block | None = None
     landed: bool = False
+    lost_behind: int = 0
 
     @property
     def cost_bytes(self) -> int:
@@ -129,12 +133,21 @@ class Lane:
         """Note that Kafka has acknowledged what was under way."""
         for item in self.flight:
             item.landed = True
+            self.landed += item.lost_behind
             if item.record.key is None:
                 self.ticking = False
             else:
                 self.landed += 1
         self.flight = []
         self.flowing = True
+
+    def lose(self, records: int) -> None:
+        """Note that the disk has lost the next records: they count as landed once all before them have."""
+        last = self.waiting[-1] if self.waiting else self.flight[-1] if self.flight else None
+        if last is None:
+            self.landed += records
+        else:
+            last.lost_behind += records
 
     def put_back(self) -> None:
         """Let what was under way wait again, before all others."""

@@ -44,7 +44,6 @@ TESTED_WITH = {
     "ingest/lane.py": "tests/ingest/test_outlet.py",
     "ingest/roll.py": "tests/ingest/spool/test_keeper.py",
     "ingest/spool/spool.py": "tests/ingest/spool/test_bridge.py",
-    "ingest/spool/stored.py": "tests/integration/test_spool.py",
     "ingest/spooling.py": "tests/integration/test_spool.py",
     "ingest/follow_settings.py": "tests/integration/test_following.py",
     "ingest/following.py": "tests/integration/test_following.py",

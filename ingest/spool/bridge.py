@@ -218,6 +218,7 @@ class Bridge:
             lane.on_disk -= block.records
             if records is None:
                 self.spool.acknowledged(block, block.records)
+                lane.lose(block.records)
                 continue
             items = [self._item(lane, record, block) for record in records]
             self._memory.take(items)

@@ -94,10 +94,15 @@ class Spool:
 
     @property
     def has_room(self) -> bool:
-        """Whether audio may come. While the disk fails, memory decides."""
-        if self._state is State.FULL:
-            return False
-        return self._state is State.FAILING or self.folder.used_bytes < self._max_bytes * _FULL_RATIO
+        """Whether audio may come. While nothing goes to the disk, or the disk fails, memory decides."""
+        return self._state in (State.IDLE, State.FAILING) or self._fill < _FULL_RATIO
+
+    @property
+    def _fill(self) -> float:
+        """How full the spool is while records go there; what an earlier process left takes its share."""
+        if self._state in (State.IDLE, State.OFF):
+            return 0.0
+        return 1.0 if self._state is State.FULL else self.folder.used_bytes / self._max_bytes
 
     async def write(self, batches: Sequence[Batch]) -> list[Block] | None:
         """Return the blocks the batches became, in order; None where nothing was written, and try again later."""
@@ -198,11 +203,10 @@ class Spool:
 
     def _press(self) -> None:
         """Publish the numbers, and tell when the spool gets nearly full or is no longer."""
-        used = self.folder.used_bytes
-        INGEST_SPOOL_BYTES.set(used)
+        INGEST_SPOOL_BYTES.set(self.folder.used_bytes)
         INGEST_SPOOL_RECORDS.set(self._records)
         ratio = _NO_LONGER_RATIO if self._pressed else _NEARLY_FULL_RATIO
-        pressed = self._state is State.FULL or used >= self._max_bytes * ratio
+        pressed = self._fill >= ratio
         if pressed is not self._pressed:
             self._pressed = pressed
             self._log.warning("the spool is nearly full" if pressed else "the spool has room again")

@@ -214,6 +214,29 @@ async def test_a_spool_that_is_nearly_full_says_so_and_a_full_one_has_no_room_fo
     assert [one.rstrip(b"\0") for one in use.broker.values()] == numbers(put + 3)
 
 
+async def test_what_an_earlier_process_left_takes_room_on_disk_and_none_from_calls_that_kafka_takes(tmp_path):
+    before = Bridged(tmp_path, max_bytes=2**16, segment_bytes=2**12)
+    before.broker.reachable = False
+    async with before.running(0.01):
+        before.outlet.put([record(number, size=1040) for number in range(61)])
+        before.age()
+        await until(lambda: before.spool.records == 61)
+    use = Bridged(tmp_path, max_bytes=2**16, segment_bytes=2**12)
+    assert use.folder.used_bytes > 2**16 * 0.97
+    async with use.running():
+        await until(lambda: use.outlet._lanes)
+        assert use.outlet.has_room
+        use.broker.answering = False
+        use.outlet.put([record(number, size=1000) for number in range(5)])
+        await until(lambda: use.broker.pending)
+        use.age()
+        await until(lambda: not use.outlet.has_room)
+        use.broker.answering = True
+        use.broker.answer()
+        await until(lambda: use.outlet.has_room)
+        await until(lambda: value("INGEST_SPOOL_STATE", "idle") == 1)
+
+
 async def test_a_block_that_is_damaged_on_disk_is_set_aside_and_the_others_arrive(tmp_path):
     use = Bridged(tmp_path)
     async with use.running():
@@ -234,6 +257,8 @@ async def test_a_block_that_is_damaged_on_disk_is_set_aside_and_the_others_arriv
         use.broker.answering = True
         use.broker.answer()
         await until(lambda: not use.outlet.unacknowledged)
+        tides = use.outlet.tides().values()
+        assert sum(tide.landed for tide in tides) == sum(tide.taken for tide in tides) == 4
     assert use.broker.values() == [b"0", b"1", b"3"]
     aside = list((tmp_path / "aside").iterdir())
     assert [one.read_bytes() for one in aside] == [bytes(data[place.offset : place.offset + place.length])]

@@ -209,6 +209,26 @@ async def test_an_orderly_end_without_kafka_is_finished_by_the_next_process_with
     assert (marks, audio, sequences) == (["OPENED", "CLOSED"], list(range(30)), list(range(32)))
 
 
+async def test_what_a_process_spooled_that_never_saw_kafka_is_appended_too(tmp_path, broker):
+    broker.reachable = False
+    first = Life(tmp_path, broker)
+    async with first.lived(killed=True):
+        first.open("call 0")
+        for number in range(10):
+            first.speak("call 0", number)
+        first.use.age()
+        await until(lambda: first.use.spool.records and first.keeper._file)
+    second = Life(tmp_path, broker)
+    async with second.lived():
+        recovering = asyncio.create_task(second.recovery.run())  # noqa: TID251
+        await until(lambda: "spool" in second.health.failing())
+        second.open("call 1")
+        broker.reachable = True
+        await recovering
+    assert story(broker, "call 0") == (["OPENED", "GAP", "CLOSED"], list(range(10)), list(range(13)))
+    assert story(broker, "call 1")[0] == ["OPENED"]
+
+
 async def test_a_damaged_block_and_a_foreign_file_are_set_aside_and_all_else_is_appended(tmp_path, broker):
     first = Life(tmp_path, broker)
     async with first.lived(killed=True):
