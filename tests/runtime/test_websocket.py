@@ -440,6 +440,15 @@ async def test_the_environments_proxy_is_not_used(monkeypatch):
     assert len(peer.requests) == 1
 
 
+async def test_many_diallers_read_the_authorities_once(monkeypatch):
+    reads = []
+    load = ssl.SSLContext.load_default_certs
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *given: (reads.append(1), load(*given)))
+    for number in range(10):
+        dialer(f"wss://example.invalid/{number}")
+    assert len(reads) <= 1
+
+
 async def test_a_certificate_is_checked(tmp_path):
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
