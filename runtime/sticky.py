@@ -38,26 +38,31 @@ def share(partitions: Collection[int], members: Mapping[str, Claim]) -> dict[str
     """Return member → its partitions: all of them are given away, and nobody has two more than another.
 
     A partition stays with who claims it; of several the one of the latest generation, for the others were away. Who
-    has too many gives up those with the fewest keys first.
+    has too many gives up first what is empty, then what somebody else claims too and so may hold still, then those with
+    the fewest keys. What is given up or free goes to who claims it, where there is one with room.
     """
     shares: dict[str, list[int]] = {member: [] for member in sorted(members)}
     if not shares:
         return {}
-    free = []
-    for partition in sorted(partitions):
-        claimants = [member for member in shares if partition in members[member].held]
-        if claimants:
-            shares[max(claimants, key=lambda member: members[member].generation)].append(partition)
-        else:
-            free.append(partition)
+    claimants = {number: [member for member in shares if number in members[member].held] for number in partitions}
+    for partition, claiming in sorted(claimants.items()):
+        if claiming:
+            shares[max(claiming, key=lambda member: members[member].generation)].append(partition)
+    free = [partition for partition, claiming in claimants.items() if not claiming]
     least, more = divmod(len(partitions), len(shares))
     by_size = sorted(shares, key=lambda member: -len(shares[member]))
     most = {member: least + (place < more) for place, member in enumerate(by_size)}
     for member, share_ in shares.items():
-        # the emptiest go; of equals the one with the highest number
-        share_.sort(key=lambda partition: (-members[member].held[partition], partition))
+        keys = members[member].held
+        # the last go; of equals the one with the highest number
+        share_.sort(key=lambda number: (not keys[number], len(claimants[number]) > 1, -keys[number], number))
         free += share_[most[member] :]
         del share_[most[member] :]
+    for partition in sorted(free):
+        with_room = [member for member in claimants[partition] if len(shares[member]) < most[member]]
+        if with_room:
+            shares[max(with_room, key=lambda member: members[member].generation)].append(partition)
+            free.remove(partition)
     free.sort(reverse=True)
     for member, share_ in shares.items():
         while len(share_) < most[member]:

@@ -31,6 +31,14 @@ def test_who_was_away_loses_against_who_took_over():
     assert share(range(2), {"away": away, "there": successor}) == {"away": [1], "there": [0]}
 
 
+def test_two_who_were_both_thrown_out_and_come_back_one_after_the_other_have_what_they_had():
+    alone = share(range(4), {"a": Claim(3, {0: 5, 1: 1})})
+    assert alone == {"a": [0, 1, 2, 3]}
+    first, second = Claim(4, {0: 5, 1: 1, 2: 3, 3: 7}), Claim(3, {2: 3, 3: 7})
+    assert share(range(4), {"a": first, "b": second}) == {"a": [0, 1], "b": [2, 3]}
+    assert share(range(4), {"b": first, "a": second}) == {"b": [0, 1], "a": [2, 3]}
+
+
 def test_more_members_than_partitions_leave_some_without():
     shares = share(range(2), {"a": Claim(1, {0: 0, 1: 0}), "b": Claim(), "c": Claim()})
     assert sorted(map(len, shares.values())) == [0, 1, 1]
