@@ -1,5 +1,6 @@
 """What the words of AudioHook mean as facts of a call."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from schemas.symbols import CallEventKind, Channel, Channels, Codec, Reason, Sou
 
 _CLOSE_REASONS = {"end": Reason.END, "error": Reason.PEER_ERROR, "reconnect": Reason.RECONNECT}
 _MAX_CODE = 2**31
+_DIGIT = re.compile(r"[0-9A-Da-d*#]", re.ASCII)
+"""The keys there are (RFC 4733 section 3.2); a text that is none would be no digit, but something somebody typed."""
 
 
 def session_info(opened: OpenParameters, source_name: str, session_id: str, correlation_id: str) -> SessionInfo:
@@ -57,8 +60,9 @@ def language_changed(key: str, language: str) -> EventReceived:
 
 def dtmf(key: str, parameters: Mapping[str, Any], *, publish_digits: bool) -> EventReceived:
     """Return a pressed key as an event, with its digit only where that is allowed."""
-    digit = text_of(parameters.get("digit")) if publish_digits else None
-    return _event(key, CallEventKind.DTMF, channel=Channel.EXTERNAL, digit=digit)
+    digit = parameters.get("digit") if publish_digits else None
+    known = isinstance(digit, str) and _DIGIT.fullmatch(digit) is not None
+    return _event(key, CallEventKind.DTMF, channel=Channel.EXTERNAL, digit=digit if known else None)
 
 
 def playback(key: str, message_type: str) -> EventReceived:
