@@ -20,6 +20,7 @@ from ingest.ledger import Ledger
 from ingest.link import numbered
 from ingest.outlet import Outlet
 from ingest.pausing import Gate, PauseBook, PauseRules
+from ingest.pressure import Pressure
 from ingest.protocol import (
     AudioReceived,
     CloseConnection,
@@ -27,6 +28,7 @@ from ingest.protocol import (
     Fact,
     GiveUp,
     Observed,
+    PausableProtocol,
     SendBinary,
     SendText,
     SessionClosed,
@@ -76,6 +78,7 @@ class Surroundings:
     book: PauseBook = field(default_factory=PauseBook)
     rules: PauseRules = field(default_factory=PauseRules)
     roll: Roll = field(default_factory=Roll)
+    pressure: Pressure = field(default_factory=Pressure)
 
     def new_id(self) -> UUID:
         """Return the id of a new session."""
@@ -99,6 +102,7 @@ class Session:
         self._gate = Gate(surroundings.book, surroundings.rules)
         self._sequencer = Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage, surroundings.roll)
         self._outlet = surroundings.outlet
+        self._pressure = surroundings.pressure
         self._clock = surroundings.clock
         self._log = surroundings.log
         self._source = source_name
@@ -135,6 +139,7 @@ class Session:
         """Serve a connection until it is over. `attempt`: which try in a row led to it, where we dialled it."""
         lost = ConnectionLost(_ABNORMAL, "", ClosedBy.LOCAL)
         self._serving, self._given_up, self._token_refused = True, None, False
+        self._pressure.join(self._press)
         try:
             await self._serve(transport, attempt)
         except ConnectionLost as error:
@@ -145,6 +150,7 @@ class Session:
             with suppress(ConnectionLost):
                 await transport.close(_OUR_FAULT, "")
         finally:
+            self._pressure.leave(self._press)
             self._serving, self._woken, self._fault = False, False, None
             self._waiting.clear()
             self.take(self._protocol.disconnected(self._clock.monotonic_s(), lost.code, lost.reason, lost.closed_by))
@@ -188,6 +194,12 @@ class Session:
     def keep_alive(self) -> None:
         """Write ALIVE for sessions that have been quiet for long."""
         self._outlet.put(self._sequencer.keep_alive(self._now()))
+
+    def _press(self, on: bool) -> None:
+        """Ask the peer for no audio, or for audio again, if that can be."""
+        protocol = self._protocol
+        if isinstance(protocol, PausableProtocol):
+            self.command(protocol.pause if on else protocol.resume)
 
     def _failed(self, error: Exception) -> None:
         self._log.error("a session failed", source=self._source, exc_info=error)

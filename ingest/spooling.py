@@ -25,6 +25,7 @@ class Spooling:
         own = service.settings.spool
         pace = Pace(own.after_s, own.flush_interval_s, service.settings.max_batch_bytes)
         self.spool = spool
+        spool.nearly_full.append(surroundings.pressure.tell)
         outlet.use(Bridge(spool, service.clock, pace, _TOPICS))
         self._keeper = Keeper(spool, surroundings.roll, outlet, service.clock, service.log)
         self._recovery = Recovery(service, spool, outlet, surroundings.encoding)

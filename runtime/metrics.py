@@ -147,6 +147,10 @@ INGEST_SPOOL_STATE = Gauge(
     "1 for what the spool does now: off, idle, active, full (audio is dropped) or failing (memory only).",
     ["state"],
 )
+INGEST_SOURCES_PAUSED = Gauge(
+    "callstream_ingest_sources_paused",
+    "1 while the spool is nearly full and the peers that can be asked are asked to send no audio (OWN_PAUSE).",
+)
 INGEST_SPOOL_ERRORS = Counter(
     "callstream_ingest_spool_errors_total",
     "What went wrong on disk: write, read, full, damaged (a block was set aside), foreign (a file was).",
