@@ -277,7 +277,6 @@ class IngestServer:
             await session.run(WebSocketTransport(connection))
         finally:
             del self._sessions[session]
-            self._places.give_back(connection)
             self._open.set(len(self._sessions))
             if not self._sessions:
                 self._nobody_left.set()
