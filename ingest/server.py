@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 
 from ingest.accepted import AcceptedConnection, WebSocketTransport
 from ingest.admission import Bucket, Complaints, Places
+from ingest.certificate import Certificate
 from ingest.protocol import Admitted
 from ingest.session import Session, Surroundings
 from ingest.table import Listening
@@ -65,6 +66,7 @@ class IngestServer:
         self._asking: set[AcceptedConnection] = set()
         self._refreshed_s = float("-inf")
         self._server: Server | None = None
+        self._certificate: Certificate | None = None
         self._port = listening.port
         self._sessions: dict[Session, ServerConnection] = {}
         self._refusing = 0
@@ -98,6 +100,8 @@ class IngestServer:
         listening = self._listening
         self._make_room()
         try:
+            if listening.certificate is not None:
+                self._certificate = Certificate(*listening.certificate)
             self._server = await serve(
                 self._serve,
                 listening.host,
@@ -110,13 +114,19 @@ class IngestServer:
                 close_timeout=_CLOSE_S,
                 max_size=listening.max_message_bytes * _HEADROOM,
                 server_header=None,
-                **_tls(listening),
+                **self._tls(),
             )
         except (OSError, ssl.SSLError) as error:
             name = self._source.name.upper()
             message = f"INGEST_{name}_HOST, INGEST_{name}_PORT: cannot listen there: {type(error).__name__}"
             raise ConfigError([message]) from error
         self._port = int(self._server.sockets[0].getsockname()[1])
+
+    def _tls(self) -> dict[str, Any]:
+        """Return what the listening socket is told of TLS."""
+        if self._certificate is None:
+            return {}
+        return {"ssl": self._certificate.context, "ssl_handshake_timeout": self._limits.handshake_deadline_s}
 
     def _make_room(self) -> None:
         """Let this process have as many files open as there may be sockets, as far as the system allows it."""
@@ -223,11 +233,17 @@ class IngestServer:
         return None
 
     def _refresh(self) -> None:
+        """Take changed keys and a renewed certificate over."""
         self._refreshed_s = self._surroundings.clock.monotonic_s()
+        log = self._surroundings.log.bind(source=self._source.name)
+        renewed = None if self._certificate is None else self._certificate.refresh()
+        if renewed is not None:
+            write = log.info if renewed else log.error
+            write("the certificate was renewed" if renewed else "the renewed certificate cannot be used")
         found = self._source.refresh()
         if found is None:
             return
-        log = self._surroundings.log.bind(source=self._source.name, count=found.keys)
+        log = log.bind(count=found.keys)
         INGEST_KEY_CHANGES.labels(self._source.name, "taken" if found.mistake is None else "refused").inc()
         if found.mistake is None:
             log.info("the API keys have changed")
@@ -280,13 +296,3 @@ class IngestServer:
             self._open.set(len(self._sessions))
             if not self._sessions:
                 self._nobody_left.set()
-
-
-def _tls(listening: Listening) -> dict[str, Any]:
-    """Return what the listening socket is told of TLS."""
-    if listening.certificate is None:
-        return {}
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(*listening.certificate)
-    return {"ssl": context, "ssl_handshake_timeout": listening.limits.handshake_deadline_s}
