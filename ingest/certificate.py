@@ -17,7 +17,7 @@ class Certificate:
         self.context = self._loaded()
 
     def refresh(self) -> bool | None:
-        """Read again. None: nothing has changed; True: the new one counts; False: it cannot be used, the old one does."""
+        """Read again. None: nothing has changed; True: the new one counts; False: it cannot, and the old one does."""
         found = self._contents()
         if found == self._read:
             return None
