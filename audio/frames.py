@@ -5,7 +5,6 @@ the slow path through fastavro, with the same columns as result. It never raises
 `Frames.errors` say which rows are no frames and why.
 """
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audio.frame_encoder import FrameEncoder, varint
 from audio.frame_table import SESSION_BYTES, FrameTable
 from audio.layout import FrameLayout, layout
-from schemas.codec import FRAMING_BYTES, SchemaStore, framing, split
+from schemas.codec import FRAMING_BYTES, SchemaStore, split
 from schemas.errors import InvalidRecord
-from schemas.records import AudioFrame, SessionInfo
+from schemas.records import SessionInfo
 from schemas.symbols import FrameKind
-from schemas.versions import newest
 
 __all__ = ["SESSION_BYTES", "FrameEncoder", "Frames", "decode", "unknown_ids", "varint"]
 
@@ -237,55 +236,3 @@ def _read_infos(frames: Frames, store: SchemaStore) -> None:
             frames.infos[row] = store.decode(frames.payload(row), SessionInfo)
         except InvalidRecord as error:
             frames.kill(row, f"SessionInfo: {error}")
-
-
-_FIXED = struct.Struct("<5B2?5f16s7d")
-
-
-class FrameEncoder:
-    """Writes AudioFrame records as framed bytes. One per schema id; stateless, so it may be shared."""
-
-    def __init__(self, store: SchemaStore) -> None:
-        schema_id = store.write_id("audio_frame")
-        expected = layout(newest("audio_frame").definition)
-        if expected is None or expected.width_bytes != _FIXED.size:  # pragma: no cover - the schema test forbids it
-            message = "the encoder does not fit the newest AudioFrame schema"
-            raise ValueError(message)
-        self._framing = framing(schema_id)
-
-    def encode(self, frame: AudioFrame) -> bytes:
-        """Return one record as framed bytes. Raises `struct.error` when a number does not fit its field."""
-        fixed = _FIXED.pack(
-            2 * frame.kind.code,
-            2 * frame.reason.code,
-            2 * frame.source.code,
-            2 * frame.codec.code,
-            2 * frame.channels.code,
-            frame.late,
-            frame.marker,
-            frame.payload_type,
-            frame.sample_rate_hz,
-            frame.source_clock_hz,
-            frame.source_sequence_bits,
-            frame.source_timestamp_bits,
-            frame.session_id,
-            frame.stream,
-            frame.sequence,
-            frame.source_sequence,
-            frame.source_timestamp,
-            frame.position_samples,
-            frame.duration_samples,
-            frame.captured_at_s,
-        )
-        return b"".join((self._framing, fixed, varint(len(frame.payload)), frame.payload))
-
-
-def varint(size: int) -> bytes:
-    """Return a non-negative number as Avro writes a long: zigzag, seven bits a byte, lowest first."""
-    rest = 2 * size
-    out = bytearray()
-    while rest > 0x7F:  # noqa: PLR2004 - seven bits
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)

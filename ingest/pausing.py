@@ -195,6 +195,10 @@ class Gate:
         self._in_book: set[str] = set()
         self._guarded: dict[str, _Guarded] = {}
 
+    def passes(self, key: str) -> bool:
+        """Tell whether audio of a session goes on as it is: it states its pauses, and it is in the book."""
+        return key in self._in_book
+
     def take(self, fact: Fact, now_s: float) -> list[Fact | Observed]:
         """Return what of a fact may go on, with the marks that stand for what may not. `now_s` is monotonic."""
         if isinstance(fact, SessionOpened):

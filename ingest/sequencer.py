@@ -34,6 +34,7 @@ QUIET_S = 60.0
 """A live session that wrote nothing for so long writes ALIVE."""
 _NEVER_WRAPS = 53
 _NOBODY = UUID(int=0)
+_AUDIO_TOPIC = topics.AUDIO.name
 
 
 class Moment(NamedTuple):
@@ -66,6 +67,13 @@ class Encoding:
         if schema_id != self._frame_id:
             self._frame_id, self._frames = schema_id, FrameEncoder(self._store)
         return self._frames.encode(frame)
+
+    def audio(self, audio: AudioReceived, source: Source, session_id: bytes, sequence: int, wall_s: float) -> bytes:
+        """Return a message of audio as framed bytes."""
+        schema_id = self._store.write_id("audio_frame")
+        if schema_id != self._frame_id:
+            self._frame_id, self._frames = schema_id, FrameEncoder(self._store)
+        return self._frames.encode_audio(audio, source, session_id, sequence, wall_s)
 
     def record(self, record: CallEvent | SessionInfo) -> bytes:
         """Return any other record as framed bytes."""
@@ -140,12 +148,13 @@ class Sequencer:
         if session is None:
             message = f"{type(fact).__name__} for a session that is not open"
             raise UsageError(message)
-        taken_over = []
+        taken_over: list[Outgoing] = []
         if session.takeover is not None:
             taken_over = self._announce_takeover(session, session.takeover.gap_before(fact, at.wall_s), at)
             fact = session.takeover.shifted(fact)
         if isinstance(fact, AudioReceived):
-            return taken_over + self._audio(session, fact, at, room=room)
+            records = self._audio(session, fact, at, room=room)
+            return taken_over + records if taken_over else records
         records = taken_over + self._announce_dropped(session, at)
         if isinstance(fact, Mark):
             return records + self._mark(session, fact, at)
@@ -196,36 +205,16 @@ class Sequencer:
 
     def _audio(self, session: _Session, fact: AudioReceived, at: Moment, *, room: bool) -> list[Outgoing]:
         session.last_frame_s = at.monotonic_s
-        session.position_samples = max(session.position_samples, fact.position_samples + max(0, fact.duration_samples))
+        end = fact.position_samples + max(0, fact.duration_samples)
+        session.position_samples = max(session.position_samples, end)
         if not room:
             return self._drop(session, fact, at)
         records = self._announce_dropped(session, at)
-        frame = AudioFrame(
-            kind=FrameKind.AUDIO,
-            codec=fact.codec,
-            channels=fact.channels,
-            late=fact.late,
-            marker=fact.marker,
-            payload_type=fact.payload_type,
-            sample_rate_hz=fact.sample_rate_hz,
-            source_clock_hz=fact.source_clock_hz,
-            source_sequence_bits=fact.source_sequence_bits,
-            source_timestamp_bits=fact.source_timestamp_bits,
-            stream=fact.stream,
-            source_sequence=fact.source_sequence,
-            source_timestamp=fact.source_timestamp,
-            position_samples=fact.position_samples,
-            duration_samples=fact.duration_samples,
-            payload=fact.payload,
-            # spelled out here and not in `_frame`: this path runs for every message of audio
-            source=session.source,
-            session_id=session.id.bytes,
-            sequence=session.sequence,
-            captured_at_s=at.wall_s,
-        )
+        # not by way of an AudioFrame: this runs for every message of audio
+        value = self._encoding.audio(fact, session.source, session.id.bytes, session.sequence, at.wall_s)
         session.sequence += 1
         session.audio_written_s = at.monotonic_s
-        records.append(Outgoing(topics.AUDIO.name, session.key, self._encoding.frame(frame)))
+        records.append(Outgoing(_AUDIO_TOPIC, session.key, value))
         return records
 
     def _drop(self, session: _Session, fact: AudioReceived, at: Moment) -> list[Outgoing]:

@@ -48,7 +48,7 @@ class Takeover:
         if not self._gap_us:
             return fact
         if isinstance(fact, AudioReceived):
-            return replace(fact, position_samples=self._place(fact.position_samples, fact.sample_rate_hz))
+            return fact._replace(position_samples=self._place(fact.position_samples, fact.sample_rate_hz))
         if isinstance(fact, Mark | SessionClosed):
             return replace(fact, position_samples=self._place(fact.position_samples))
         if isinstance(fact, EventReceived):

@@ -72,7 +72,7 @@ class Call:
         return self
 
     def begin(self) -> "Call":
-        return self.say(opened("a", states_pauses=True), replace(audio(0), key="a"))
+        return self.say(opened("a", states_pauses=True), audio(0)._replace(key="a"))
 
     def pause(self) -> "Call":
         return self.say(Mark("a", FrameKind.PAUSED, Reason.SECURE_PAUSE, 5))
@@ -171,7 +171,7 @@ def test_only_pauses_are_remembered():
 
 @pytest.mark.parametrize(
     "sign",
-    [Mark("a", FrameKind.RESUMED, Reason.SECURE_PAUSE, 0, 7), replace(audio(0), key="a")],
+    [Mark("a", FrameKind.RESUMED, Reason.SECURE_PAUSE, 0, 7), audio(0)._replace(key="a")],
     ids=["a mark of pauses", "audio"],
 )
 def test_a_session_that_has_only_opened_says_nothing_yet(sign):
@@ -205,7 +205,7 @@ def test_a_session_that_ends_before_it_says_anything_changes_nothing():
 def test_what_a_session_that_states_pauses_says_goes_on_unchanged():
     call = Call().pause()
     call.say(
-        replace(audio(0), key="a"),
+        audio(0)._replace(key="a"),
         replace(event(CallEventKind.DTMF, digit="1"), key="a"),
         SessionClosed("a", Reason.END, 5),
     )
@@ -266,7 +266,7 @@ def test_a_packet_from_before_a_session_that_began_in_a_pause_is_of_the_pause():
     call = Call().pause()
     call.hear(audio(0))
     call.resume().hear(audio(1))
-    assert call.wait(LATE_S).hear(replace(audio(0), position_samples=-1)) == [withheld()]
+    assert call.wait(LATE_S).hear(audio(0)._replace(position_samples=-1)) == [withheld()]
 
 
 def test_a_packet_out_of_order_at_the_begin_of_a_pause_moves_no_mark_back():
@@ -278,9 +278,9 @@ def test_a_packet_out_of_order_at_the_begin_of_a_pause_moves_no_mark_back():
 
 def test_audio_whose_length_or_place_is_not_known_is_withheld_like_any_other():
     call = Call()
-    opus = [replace(audio(number), duration_samples=-1) for number in range(4)]
+    opus = [audio(number)._replace(duration_samples=-1) for number in range(4)]
     assert call.hear(opus[0]) == [opus[0]]
-    early = replace(audio(0), position_samples=-1)
+    early = audio(0)._replace(position_samples=-1)
     assert call.pause().hear(opus[1], early, opus[2]) == [withheld(), paused(160), withheld(), withheld()]
     call.resume()
     assert call.hear(opus[2]) == [withheld()]

@@ -158,10 +158,10 @@ def test_dropped_stretches_that_do_not_touch_are_announced_apart():
 
 
 def test_dropped_audio_whose_length_is_not_known_is_announced_once_however_long_there_is_no_room():
-    lengthless = [replace(audio(place), duration_samples=-1) for place in (0, 960, 2880, 1920)]
+    lengthless = [audio(place)._replace(duration_samples=-1) for place in (0, 960, 2880, 1920)]
     written = Written().take(OPENED).take(*lengthless, room=False)
     assert written.kinds() == ["OPENED"]
-    frames = written.take(replace(audio(3840), duration_samples=-1)).frames
+    frames = written.take(audio(3840)._replace(duration_samples=-1)).frames
     assert written.kinds() == ["OPENED", "GAP", "AUDIO"]
     assert (frames.position_samples[1], frames.duration_samples[1]) == (0, -1)
 
@@ -206,7 +206,7 @@ def test_closed_says_how_long_the_session_lasted_and_forgets_it():
 
 
 def test_audio_that_is_late_or_of_unknown_length_moves_the_position_not_back():
-    written = Written().take(OPENED, audio(4), audio(0), replace(audio(5), duration_samples=-1))
+    written = Written().take(OPENED, audio(4), audio(0), audio(5)._replace(duration_samples=-1))
     closed = written.take(SessionClosed("k", Reason.END)).frames
     assert closed.position_samples.tolist() == [0, 4, 0, 5, 5]
 

@@ -88,7 +88,7 @@ def test_a_session_that_ended_with_its_media_leaves_no_gap():
 
 def test_audio_of_another_rate_is_moved_by_the_same_time():
     takeover = Takeover(LEFT_S, 8000)
-    first = replace(audio(0, bytes(320)), sample_rate_hz=16_000)
+    first = audio(0, bytes(320))._replace(sample_rate_hz=16_000)
     assert takeover.gap_before(first, LEFT_S + 1.01) == 8000
     moved = takeover.shifted(first)
     assert isinstance(moved, AudioReceived)
