@@ -7,16 +7,20 @@ request yet that could be answered.
 
 import asyncio
 import http
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
 
 from ingest.protocol import Admitted
 from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
 
 ABNORMAL = 1006
+_BEGINNINGS = (Opcode.TEXT, Opcode.BINARY)
 _TOO_LONG = (HeaderLineTooLong, RequestLineTooLong, TooManyHeaders)
 
 
@@ -42,6 +46,10 @@ class AcceptedConnection(ServerConnection):
     """A connection that carries what its request was admitted with. The request may have so many bytes, no more."""
 
     admitted: Admitted | None = None
+    hear: Callable[[bytes], bool] | None = None
+    """Takes a whole binary message at once, or says that it must be received."""
+    unread = 0
+    """Messages that have begun to arrive and were not received yet."""
 
     def __init__(self, door: Door, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -64,6 +72,15 @@ class AcceptedConnection(ServerConnection):
             super().data_received(data)
         elif not self._turned_away:
             self._request_received(data)
+
+    def process_event(self, event: Event) -> None:
+        """Let a whole binary message be heard if nothing before it is unread; everything else is to be received."""
+        if isinstance(event, Frame) and event.opcode in _BEGINNINGS:
+            whole = event.opcode is Opcode.BINARY and event.fin
+            if whole and not self.unread and self.hear is not None and self.hear(bytes(event.data)):
+                return
+            self.unread += 1
+        super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end."""
@@ -103,15 +120,18 @@ class AcceptedConnection(ServerConnection):
 class WebSocketTransport:
     """A websockets connection as the session's transport."""
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: AcceptedConnection, hear: Callable[[bytes], bool] | None = None) -> None:
         self._connection = connection
+        connection.hear = hear
 
     async def receive(self) -> str | bytes:
         """Return the next message."""
         try:
-            return await self._connection.recv()
+            message = await self._connection.recv()
         except ConnectionClosed as error:
             raise _lost(error) from None
+        self._connection.unread -= 1
+        return message
 
     async def send(self, message: str | bytes) -> None:
         """Send a message."""

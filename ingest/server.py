@@ -290,7 +290,7 @@ class IngestServer:
         self._nobody_left.clear()
         self._open.set(len(self._sessions))
         try:
-            await session.run(WebSocketTransport(connection))
+            await session.run(WebSocketTransport(accepted, session.hear))
         finally:
             del self._sessions[session]
             self._open.set(len(self._sessions))

@@ -116,6 +116,7 @@ class Session:
         self._fault: Exception | None = None
         self._woken = False
         self._scope: asyncio.Timeout | None = None
+        self._deadline_s: float | None = None
         self._drain_wanted = False
         self._given_up: GiveUp | None = None
         self._token_refused = False
@@ -172,6 +173,28 @@ class Session:
             if self._serving:
                 self._waiting += effects
         self._wake()
+
+    def hear(self, data: bytes) -> bool:
+        """Take a message of audio at once, without a turn of the task that runs; False where it must be received.
+
+        For transports, while `receive` waits and nothing that came before is unread: so the order stays.
+        """
+        if self._scope is None or self._woken:
+            return False
+        self._frames.inc()
+        self._bytes.inc(len(data))
+        try:
+            effects = self._protocol.receive_binary(data, self._clock.monotonic_s())
+            self.take(effects)
+        except Exception as error:  # noqa: BLE001 - one session's fault must not end the others
+            self._fault = error
+        else:
+            # audio alone asks nothing of the connection
+            if len(effects) == 1 and isinstance(effects[0], AudioReceived) and self._waits_long_enough():
+                return True
+            self._waiting += effects
+        self._wake()
+        return True
 
     def drain(self) -> None:
         """Let the protocol end its sessions the way the peer expects it."""
@@ -241,6 +264,10 @@ class Session:
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
 
+    def _waits_long_enough(self) -> bool:
+        """Tell whether the wait for the next message ends when the protocol wants it to."""
+        return self._protocol.deadline_s() == self._deadline_s
+
     def _measure_text(self, effects: list[Effect], arrived_s: float) -> None:
         """Count the audio a text carried, or how long its answer took."""
         for effect in effects:
@@ -254,7 +281,7 @@ class Session:
         """Return the next message; None when the protocol's deadline has passed or a command woke it."""
         if self._woken:
             return None
-        deadline_s = self._protocol.deadline_s()
+        deadline_s = self._deadline_s = self._protocol.deadline_s()
         loop_s = asyncio.get_running_loop().time()
         when = None if deadline_s is None else loop_s + deadline_s - self._clock.monotonic_s()
         try:
@@ -283,7 +310,9 @@ class Session:
     def take(self, effects: Sequence[Effect]) -> None:
         """Enqueue the facts among effects, as far as they may be published, and count the rest. Never waits."""
         for effect in effects:
-            if isinstance(effect, Observed):
+            if isinstance(effect, AudioReceived) and self._gate.passes(effect.key):
+                self._take_audio(effect)
+            elif isinstance(effect, Observed):
                 self._ledger.observe(effect)
             elif isinstance(effect, GiveUp):
                 self._given_up = effect

@@ -8,6 +8,7 @@ import pytest
 from tests.ingest.sources.audiohook.words import Client
 from tests.ingest.test_server import dial, said, serving
 from tests.ingest.test_server_limits import keys, outlet, raw, refused
+from tests.ingest.test_session import FRAME
 
 __all__ = ["keys", "outlet"]
 
@@ -76,3 +77,31 @@ async def test_too_many_sockets_that_ask_nothing_get_503_and_do_not_stay_in_the_
         async with dial(server):
             assert server.connections == 2
     assert refused("handshakes") == before + 1
+
+
+async def test_audio_is_never_taken_before_a_text_that_came_before_it(outlet, keys):
+    client = Client()
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        await connection.send(client.open())
+        assert (await said(connection))["type"] == "opened"
+        # in one write, so that the server reads them at once
+        connection.protocol.send_text(client.say("paused", "PT0S").encode())
+        connection.protocol.send_binary(FRAME)
+        connection.protocol.send_text(client.say("resumed", "PT0S", {"start": "PT0S", "discarded": "PT0S"}).encode())
+        connection.protocol.send_binary(FRAME)
+        connection.send_data()
+        await connection.send(client.close("PT0.2S"))
+        assert (await said(connection))["type"] == "closed"
+    assert outlet.kinds() == ["OPENED", "PAUSED", "RESUMED", "AUDIO", "CLOSED"]
+
+
+async def test_audio_in_fragments_is_one_message(outlet, keys):
+    client = Client()
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        await connection.send(client.open())
+        await connection.send([FRAME[:1000], FRAME[1000:]])
+        await connection.send(FRAME)
+        await connection.send(client.close("PT0.4S"))
+        for answer in ("opened", "closed"):
+            assert (await said(connection))["type"] == answer
+    assert outlet.kinds() == ["OPENED", "AUDIO", "AUDIO", "CLOSED"]

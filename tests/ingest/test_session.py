@@ -269,3 +269,89 @@ async def test_what_moves_positions_apart_is_counted():
     script = [client.open(), FRAME, client.say("ping", "PT0.3S"), client.say("ping", "PT0.2S"), LOST]
     await session(Pipe(*script), FakeOutlet()).run()
     assert metric("callstream_ingest_drift_samples_total", source="audiohook") == before + 1600
+
+
+class Told(AudioHookProtocol):
+    """A machine whose next answer to audio, and its deadline, a test may choose."""
+
+    answer: list[Effect] | Exception | None = None
+    moved_s: float | None = None
+
+    def receive_binary(self, data, now_s):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.moved_s is not None:
+            self._deadline_s = self.moved_s
+        return super().receive_binary(data, now_s) if self.answer is None else self.answer
+
+
+async def heard(machine: AudioHookProtocol, outlet: FakeOutlet, *before: str | bytes):
+    """A session that waits for its next message, the pipe it waits at, and the task that runs it."""
+    pipe = Pipe(Client().open(), *before)
+    served = session(pipe, outlet, machine)
+    running = asyncio.get_running_loop().create_task(served.run())
+    while not pipe.arriving.empty() or served.shell._scope is None:
+        await asyncio.sleep(0)
+    return served.shell, pipe, running
+
+
+def told() -> Told:
+    return Told(ORGANIZATION, SESSION, CORRELATION, Limits())
+
+
+async def test_audio_that_is_heard_is_stored_at_once_and_wakes_nobody():
+    outlet = FakeOutlet()
+    shell, pipe, running = await heard(told(), outlet)
+    scope = shell._scope
+    assert shell.hear(FRAME)
+    assert shell.hear(FRAME)
+    assert outlet.kinds() == ["OPENED", "AUDIO", "AUDIO"]
+    await asyncio.sleep(0.01)
+    assert shell._scope is scope
+    pipe.arriving.put_nowait(LOST)
+    await running
+    assert outlet.kinds() == ["OPENED", "AUDIO", "AUDIO", "CLOSED"]
+
+
+async def test_a_session_that_does_not_wait_for_a_message_hears_nothing():
+    outlet = FakeOutlet()
+    shell, pipe, running = await heard(told(), outlet)
+    shell.command(lambda _: [])
+    assert not shell.hear(FRAME)
+    pipe.arriving.put_nowait(LOST)
+    await running
+    assert not shell.hear(FRAME)
+    assert outlet.kinds() == ["OPENED", "CLOSED"]
+
+
+async def test_what_the_machine_answers_to_heard_audio_is_sent():
+    machine, outlet = told(), FakeOutlet()
+    shell, pipe, running = await heard(machine, outlet)
+    assert shell.hear(FRAME + b"\xff")
+    pipe.arriving.put_nowait(LOST)
+    await running
+    assert "disconnect" in pipe.sent[-1]
+
+
+async def test_a_fault_in_heard_audio_ends_the_session_alone():
+    machine, outlet = told(), FakeOutlet()
+    shell, pipe, running = await heard(machine, outlet)
+    machine.answer = RuntimeError()
+    assert shell.hear(FRAME)
+    await running
+    assert pipe.closed == [1011]
+    assert outlet.marks()[-1][0] == "CLOSED"
+
+
+async def test_a_deadline_that_heard_audio_brings_nearer_is_kept():
+    machine, outlet = told(), FakeOutlet()
+    shell, pipe, running = await heard(machine, outlet)
+    machine.moved_s = 0.0
+    assert shell.hear(FRAME)
+    machine.moved_s = None
+    async with asyncio.timeout(5):
+        while not any("disconnect" in message for message in pipe.sent):
+            await asyncio.sleep(0.001)
+    pipe.arriving.put_nowait(LOST)
+    await running
+    assert outlet.marks()[-1] == ("CLOSED", "SOCKET_LOST")
