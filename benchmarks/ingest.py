@@ -1,9 +1,11 @@
-"""AudioHook calls in real time on one ingest process on one core; broker and load share the other.
+"""AudioHook calls in real time on one ingest process on one core; broker, load and reader share the other.
 
-A round of N stereo calls counts as sustained when every call went as scripted, every frame is on calls.audio, and the
-platform's stated position never left ours. Rounds grow until one fails or the list ends; the last sustained one is the
-result. The load client states its own lateness, so that it can be seen not to be the limit.
-`./dev bench ingest [frame_ms] [seconds] [calls …]`.
+A round of N stereo calls holds when every call went as the protocol wants it, every frame is on calls.audio once, in
+order and with its position, the platform's stated position never left ours, and the 99th percentile of the pongs is
+within 20 ms over the whole round, the bursts in which the calls arrive included. Rounds grow; after the first that does
+not hold the steps become smaller. A round that does not hold is run once more: the machine may have been busy. The load
+runs in other processes and states its own lateness and CPU time, so that it can be seen not to be the limit.
+`./dev bench ingest [frame_ms] [seconds] [calls …]`; the seconds begin when the last call has arrived.
 """
 
 import asyncio
@@ -11,20 +13,34 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from audio.frames import Frames
+from audio.session import SessionTable, Verdict
+from benchmarks.ingest_load import Plan
 from benchmarks.rig import broker, result
-from callstream.demo.evidence import Evidence
 from callstream.demo.reader import Handlers, TopicReader
 from callstream.demo.services import ServiceProcess, free_port
 from callstream.demo.sweep import ends
 from runtime.clock import SystemClock
+from runtime.config import KafkaSettings, child_environment
 from runtime.http import HttpClient
+from schemas.symbols import FrameKind
 from schemas.topics import AUDIO
+from simulators.audiohook.report import Histogram
 
 _LOAD_CORE, _INGEST_CORE = 0, 1
+_KEY, _SECRET = "bench-key", "YmVuY2gtc2VjcmV0LWJlbmNoLXNlY3JldA=="
+_LONGEST_PONG_MS = 20.0
+_BURST = 50
+_LOAD_PROCESSES = 1
+_FINEST = 100
+_CALLS = [500, 1000, 1500, 2000, 2500, 3000]
 _clock = SystemClock()
 
 
@@ -33,40 +49,86 @@ class Round:
     """What one round of calls came to."""
 
     calls: int
-    report: dict[str, Any]
+    calls_ok: int
+    frames_sent: int
     stored: int
+    displaced: int
     drift_samples: int
-    cpu_ratio: float
+    pong_p99_ms: float
+    pong_max_ms: float
+    late_p99_ms: float
+    load_cpu_ratio: float
+    core_ratio: float
+    frame_us: float
     rss_mb: float
+    faults: dict[str, int]
 
     @property
-    def sustained(self) -> bool:
-        """True when nothing was lost, late beyond the protocol, or drifting."""
-        totals = self.report["totals"]
-        return self.report["ok"] and self.stored == totals["frames_sent"] and self.drift_samples == 0
+    def complete(self) -> bool:
+        """True when no call and no frame was lost, nothing displaced and nothing drifted."""
+        whole = self.calls_ok == self.calls and self.stored == self.frames_sent > 0
+        return whole and not self.displaced and not self.drift_samples
+
+    @property
+    def holds(self) -> bool:
+        """True when it is complete and pongs were in time."""
+        return self.complete and self.pong_p99_ms <= _LONGEST_PONG_MS
 
     def line(self) -> str:
         """Return the round in one line."""
-        totals = self.report["totals"]
+        verdict = "holds" if self.holds else "pongs late" if self.complete else "INCOMPLETE"
         return (
-            f"{self.calls} calls: {'sustained' if self.sustained else 'NOT sustained'}; {totals['calls_ok']} calls ok, "
-            f"{totals['frames_sent']} frames sent, {self.stored} stored, "
-            f"pong p99 {totals['pong_round_trip']['p99_ms']} ms, drift {self.drift_samples}, "
-            f"load late p99 {totals['lateness']['p99_ms']} ms, "
-            f"ingest {self.cpu_ratio:.0%} of a core, {self.rss_mb:.0f} MB"
+            f"{self.calls} calls: {verdict}; {self.calls_ok} calls ok, {self.frames_sent} frames sent, "
+            f"{self.stored} stored, {self.displaced} displaced, drift {self.drift_samples}, "
+            f"pong p99 {self.pong_p99_ms} max {self.pong_max_ms} ms, "
+            f"load late p99 {self.late_p99_ms} ms at {self.load_cpu_ratio:.0%} of a core, "
+            f"ingest {self.core_ratio:.0%} of a core, {self.frame_us:.0f} us a frame, {self.rss_mb:.0f} MB"
+            + "".join(f"; {count} x {what}" for what, count in self.faults.items())
         )
 
 
-async def place(url: str, folder: Path, calls: int, frame_ms: int, seconds: float) -> dict[str, Any]:
-    """Place calls from a process of its own; return its report."""
-    report = folder / f"report-{calls}.json"
-    command = [sys.executable, "-m", "simulators.audiohook", url, "--calls", str(calls), "--scenario", "tone"]
-    command += ["--duration-s", str(seconds), "--frame-ms", str(frame_ms), "--report", str(report)]
-    command += ["--stagger-ms", "10", "--api-key-file", str(folder / "key"), "--secret-file", str(folder / "secret")]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    await process.wait()
-    found: dict[str, Any] = json.loads(report.read_text())
-    return found
+class Stored:
+    """The frames of calls.audio as they are read: each once, in order, where the one before it ended."""
+
+    def __init__(self, samples_each: int) -> None:
+        self.frames = 0
+        self.displaced = 0
+        self._samples = samples_each
+        self._tables: dict[int, SessionTable] = {}
+        self._ends: dict[tuple[int, int], int] = {}
+
+    def take(self, partition: int, frames: Frames, keys: list[bytes | None]) -> None:
+        """Take a poll of one partition."""
+        identity = self._tables.setdefault(partition, SessionTable()).identify(frames, keys, 0)
+        self.displaced += int(identity.missing.sum())
+        audio = (frames.kind == FrameKind.AUDIO.code) & (identity.verdicts & Verdict.ACCEPTED != 0)
+        self.frames += int(np.count_nonzero(audio))
+        rows = np.flatnonzero(audio)
+        for row, slot, position in zip(
+            rows.tolist(), identity.slots[rows].tolist(), frames.position_samples[rows].tolist(), strict=True
+        ):
+            end = self._ends.get((partition, slot), 0)
+            self.displaced += position != end or int(frames.payload_bytes[row]) != 2 * self._samples
+            self._ends[partition, slot] = position + self._samples
+
+
+async def place(plan: Plan, processes: int) -> list[dict[str, Any]]:
+    """Place a plan's calls from processes of their own; return their reports."""
+    share = [plan.calls // processes + (number < plan.calls % processes) for number in range(processes)]
+    plans = [{**asdict(plan), "calls": calls, "burst": max(1, plan.burst // processes)} for calls in share if calls]
+    running = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "benchmarks.ingest_load",
+            json.dumps(each),
+            stdout=asyncio.subprocess.PIPE,
+            env=child_environment({}),
+        )
+        for each in plans
+    ]
+    said = await asyncio.gather(*(process.communicate() for process in running))
+    return [json.loads(out) for out, _ in said]
 
 
 def cpu_s(pid: int) -> float:
@@ -92,54 +154,118 @@ async def drift(http: HttpClient, ingest: ServiceProcess) -> int:
     )
 
 
-async def stored_frames(reader: TopicReader) -> int:
-    """Return how many frames are on calls.audio since the reader was made."""
-    evidence = Evidence()
-    await reader.all(Handlers(evidence.frames, evidence.record))
-    return sum(call.frames for call in evidence.stored.values())
+def merged(reports: list[dict[str, Any]], name: str) -> Histogram:
+    """Return one histogram of all reports as a whole."""
+    whole = Histogram()
+    for report in reports:
+        one = Histogram()
+        one.bins = Counter({int(index): count for index, count in report[f"{name}_bins"].items()})
+        one.max_ms = report[name]["max_ms"]
+        whole.merge(one)
+    return whole
+
+
+class Bench:
+    """One ingest process, and rounds of calls for it."""
+
+    def __init__(self, kafka: KafkaSettings, http: HttpClient, folder: Path, frame_ms: int, seconds: float) -> None:
+        self._kafka, self._http = kafka, http
+        self._frame_ms, self._seconds = frame_ms, seconds
+        self._port = free_port()
+        (folder / "keys.json").write_text(json.dumps({_KEY: _SECRET}))
+        self._ingest = ServiceProcess(
+            module="ingest",
+            variables={
+                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+                "INGEST_AUDIOHOOK_PORT": str(self._port),
+                "INGEST_AUDIOHOOK_KEYS_FILE": str(folder / "keys.json"),
+                "INGEST_AUDIOHOOK_MAX_CONNECTIONS": "10000",
+            },
+            admin_port=free_port(),
+            log=folder / "ingest.log",
+            folder=folder,
+        )
+
+    async def start(self) -> None:
+        """Start the ingest on its core."""
+        self._ingest.start()
+        os.sched_setaffinity(self._pid, {_INGEST_CORE})
+        await self._ingest.until_ready(self._http, 30)
+
+    async def stop(self) -> None:
+        """Stop it."""
+        await self._ingest.stop()
+
+    @property
+    def _pid(self) -> int:
+        return self._ingest.process.pid if self._ingest.process else 0
+
+    async def round(self, calls: int) -> Round:
+        """Place so many calls and look at what became of them."""
+        plan = Plan(
+            f"ws://127.0.0.1:{self._port}/audiohook/v2", _KEY, _SECRET, calls, self._frame_ms, self._seconds, _BURST
+        )
+        reader = await TopicReader.since(self._kafka, [AUDIO.name], await ends(self._kafka))
+        drift_before = await drift(self._http, self._ingest)
+        began_s, used_s = _clock.monotonic_s(), cpu_s(self._pid)
+        reports = await place(plan, _LOAD_PROCESSES)
+        took_s, used_s = _clock.monotonic_s() - began_s, cpu_s(self._pid) - used_s
+        await asyncio.sleep(1)
+        stored = Stored(reports[0]["samples_each"])
+        await reader.all(Handlers(stored.take, lambda _: None))
+        await reader.close()
+        sent = sum(report["frames_sent"] for report in reports)
+        pongs, late = merged(reports, "pong"), merged(reports, "late")
+        faults: Counter[str] = Counter()
+        for report in reports:
+            faults.update(report["faults"])
+        return Round(
+            calls=calls,
+            calls_ok=sum(report["calls_ok"] for report in reports),
+            frames_sent=sent,
+            stored=stored.frames,
+            displaced=stored.displaced,
+            drift_samples=await drift(self._http, self._ingest) - drift_before,
+            pong_p99_ms=pongs.percentile_ms(0.99),
+            pong_max_ms=round(pongs.max_ms, 1),
+            late_p99_ms=late.percentile_ms(0.99),
+            load_cpu_ratio=sum(report["cpu_s"] for report in reports) / took_s,
+            core_ratio=used_s / took_s,
+            frame_us=used_s / sent * 1e6 if sent else 0.0,
+            rss_mb=rss_mb(self._pid),
+            faults=faults,
+        )
+
+    async def largest(self, rounds: list[int]) -> Round | None:
+        """Return the round with the most calls that holds: of those given, then of those between."""
+        best: Round | None = None
+        steps = list(rounds)
+        while steps:
+            calls = steps.pop(0)
+            for _ in range(2):
+                done = await self.round(calls)
+                print(done.line(), flush=True)
+                if done.holds:
+                    break
+            if done.holds:
+                best = done
+                continue
+            middle = ((best.calls if best else 0) + calls) // 2 // _FINEST * _FINEST
+            steps = [middle] if len(rounds) > 1 and middle > (best.calls if best else 0) else []
+        return best
 
 
 async def measure(frame_ms: int, seconds: float, rounds: list[int]) -> None:
     """Run the rounds and print them."""
     os.sched_setaffinity(0, {_LOAD_CORE})
-    best: Round | None = None
     with tempfile.TemporaryDirectory(prefix="callstream-bench-") as name:
-        folder = Path(name)
-        (folder / "keys.json").write_text(json.dumps({"bench-key": "YmVuY2gtc2VjcmV0LWJlbmNoLXNlY3JldA=="}))
-        (folder / "key").write_text("bench-key")
-        (folder / "secret").write_text("YmVuY2gtc2VjcmV0LWJlbmNoLXNlY3JldA==")
         async with broker() as kafka, HttpClient("admin", timeout_s=5.0, any_status=True) as http:
-            port = free_port()
-            ingest = ServiceProcess(
-                module="ingest",
-                variables={
-                    "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                    "INGEST_AUDIOHOOK_PORT": str(port),
-                    "INGEST_AUDIOHOOK_KEYS_FILE": str(folder / "keys.json"),
-                    "INGEST_AUDIOHOOK_MAX_CONNECTIONS": "10000",
-                },
-                admin_port=free_port(),
-                log=folder / "ingest.log",
-                folder=folder,
-            )
-            ingest.start()
-            pid = ingest.process.pid if ingest.process else 0
-            os.sched_setaffinity(pid, {_INGEST_CORE})
-            await ingest.until_ready(http, 30)
-            for calls in rounds:
-                reader = await TopicReader.since(kafka, [AUDIO.name], await ends(kafka))
-                began_s, used_s = _clock.monotonic_s(), cpu_s(pid)
-                report = await place(f"ws://127.0.0.1:{port}/audiohook/v2", folder, calls, frame_ms, seconds)
-                share = (cpu_s(pid) - used_s) / (_clock.monotonic_s() - began_s)
-                await asyncio.sleep(1)
-                stored = await stored_frames(reader)
-                await reader.close()
-                done = Round(calls, report, stored, await drift(http, ingest), share, rss_mb(pid))
-                print(done.line())
-                if not done.sustained:
-                    break
-                best = done
-            await ingest.stop()
+            bench = Bench(kafka, http, Path(name), frame_ms, seconds)
+            await bench.start()
+            try:
+                best = await bench.largest(rounds)
+            finally:
+                await bench.stop()
     if best is None:
         result("ingest", sessions=0, frame_ms=frame_ms)
         return
@@ -147,10 +273,12 @@ async def measure(frame_ms: int, seconds: float, rounds: list[int]) -> None:
         "ingest",
         sessions=best.calls,
         frame_ms=frame_ms,
-        pong_p99_ms=best.report["totals"]["pong_round_trip"]["p99_ms"],
+        pong_p99_ms=best.pong_p99_ms,
         drift_samples=best.drift_samples,
-        load_late_p99_ms=best.report["totals"]["lateness"]["p99_ms"],
-        core_ratio=round(best.cpu_ratio, 2),
+        load_late_p99_ms=best.late_p99_ms,
+        load_core_ratio=round(best.load_cpu_ratio, 2),
+        core_ratio=round(best.core_ratio, 2),
+        frame_us=round(best.frame_us),
         rss_mb=round(best.rss_mb),
     )
 
@@ -160,7 +288,7 @@ if __name__ == "__main__":
     asyncio.run(
         measure(
             int(given[0]) if given else 200,
-            given[1] if len(given) > 1 else 15.0,
-            [int(value) for value in given[2:]] or [100, 300, 600, 1000],
+            given[1] if len(given) > 1 else 20.0,
+            [int(value) for value in given[2:]] or _CALLS,
         )
     )
