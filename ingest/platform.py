@@ -30,6 +30,8 @@ from schemas.symbols import Reason
 
 REPORT_EVERY_S = 60.0
 """What keeps the platform from answering is logged once in that time for each outcome."""
+RENEW_EVERY_S = 60.0
+"""Another token is forgotten so long after the last, unless the platform took one meanwhile: others dial with it."""
 _OVER = ("missing", "ended")
 _ANSWERED = ("found", "unwanted")
 
@@ -63,6 +65,7 @@ class Platform:
         self._log: Logger = get_logger("platform")
         self._reported_s: dict[str, float] = {}
         self._too_many = False
+        self._refused_s = float("-inf")
 
     def watch(self, conversation_id: str) -> None:
         """Ask about a conversation from now on."""
@@ -137,14 +140,22 @@ class Platform:
         except ConfigError:
             return "credentials"
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            self._token.invalidate(token)
+            self._refused(token)
             return "unauthorized"
+        self._refused_s = float("-inf")
         found = _read(answer)
         if isinstance(found, str):
             return found
         if not self._polls.is_watched(watched):
             return "unwanted"
         return self._take(watched, found, sent_s)
+
+    def _refused(self, token: str) -> None:
+        """Forget a token that may have expired. Where a new one is refused too, it is not the token's fault."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._refused_s >= RENEW_EVERY_S:
+            self._refused_s = now_s
+            self._token.invalidate(token)
 
     def _take(self, watched: Watched, found: Standing, sent_s: float) -> str:
         now_s = self._clock.monotonic_s()

@@ -231,6 +231,27 @@ async def test_tokens_that_are_refused_again_and_again_make_no_hot_loop(rig):
     assert rig.over == []
 
 
+async def test_a_platform_that_refuses_every_token_takes_none_from_those_who_dial_with_it(rig):
+    rig.oauth.is_valid = lambda _: False
+    async with rig.asking("a", "b", "c"):
+        await rig.fake.times("a", 20)
+        held = await rig.token.get()
+        await rig.fake.times("a", 20)
+        assert rig.token.current() == held
+    assert rig.oauth.issued == 2
+
+
+async def test_a_token_that_is_refused_after_others_were_taken_is_replaced_at_once(rig):
+    rig.fake.bodies = {"a": ACTIVE}
+    async with rig.asking("a"):
+        for number in range(3):
+            await rig.until("a", PauseState.ACTIVE)
+            await rig.fake.times("a", 2)
+            assert rig.oauth.issued == number + 1
+            rig.oauth.revoke_all()
+            await rig.fake.times("a", 3)
+
+
 @pytest.mark.parametrize("status", [400, 403, 500, 503, 302])
 async def test_an_error_changes_nothing(rig, status):
     rig.fake.bodies = {"a": ACTIVE, "b": PAUSED}
