@@ -1,6 +1,7 @@
 """A compacted topic shared by the members of a group: each holds the newest value of each key of its partitions.
 
-A partition is read from its beginning to its end before it counts, then followed live; no offsets are committed. A
+A partition is read from its beginning to its end before it counts, then followed live; no offsets are committed. It is
+read once more with each assignment, and only what differs is told: a topic may have been made anew meanwhile. A
 change of the members moves as few partitions as it can (`runtime.sticky`), and what a member keeps it keeps without a
 break. While Kafka does not answer, what is held stays held: nobody else can take it over either. A member that was away
 for longer than the session timeout learns with its next assignment what others have taken.
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from runtime.config import KafkaSettings
-from runtime.errors import ConfigError, Fenced, Unavailable
+from runtime.errors import ConfigError, Fenced, InvalidRecord, Unavailable
 from runtime.kafka import (
     AIOKafkaConsumer,
     ConsumerProtocolMemberAssignment,
@@ -95,12 +96,8 @@ class GroupTable(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no 
                 if consumer is not None:
                     self._report(True, "")
                     await self._follow(consumer, stopping)
-            except (Unavailable, GroupLost, Fenced) as error:
+            except (Unavailable, GroupLost, Fenced, ConfigError, InvalidRecord) as error:
                 self._report(False, str(error))
-            except ConfigError as error:
-                self._report(False, str(error))
-                for partition in self._held.values():
-                    partition.again()
             finally:
                 self._consumer = None
                 await stop_quietly(consumer, _LEAVE_S)
@@ -130,7 +127,7 @@ class GroupTable(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no 
                 ),
                 _POLL_S,
             )
-        except ConfigError as error:
+        except (ConfigError, InvalidRecord) as error:
             # the process has other work, which goes on; the operator reads the reason
             raise Unavailable(str(error), retry_after_s=_ANSWER_S) from error
         self._consumer = consumer
@@ -169,7 +166,7 @@ class GroupTable(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no 
                 await self._count(consumer)
 
     async def _settle(self, consumer: AIOKafkaConsumer) -> None:
-        """Take over the newest assignment: let go of what is gone, go on with what stayed, begin what is new."""
+        """Take over the newest assignment: let go of what is gone, read what stayed and what is new."""
         assigned, self._assigned = self._assigned or set(), None
         gone = [self._held.pop(number) for number in sorted(set(self._held) - assigned)]
         keys = [key for partition in gone for key in partition.rows]
@@ -183,7 +180,7 @@ class GroupTable(RebalanceListener):  # type: ignore[misc]  # aiokafka ships no 
             partition = self._held.setdefault(number, PartitionRows())
             partition.begin(first[tp], end[tp])
             with translated():
-                consumer.seek(tp, partition.position)
+                consumer.seek(tp, first[tp])
                 consumer.resume(tp)
         await self._count(consumer)
 
@@ -247,7 +244,9 @@ class _Assignor:
                 claims.setdefault(topic, {})[member] = claim_of(metadata.user_data)
         shares: dict[str, list[tuple[str, list[int]]]] = {member: [] for member in members}
         for topic, claimed in sorted(claims.items()):
-            for member, numbers in share(cluster.partitions_for_topic(topic) or (), claimed).items():
+            # of a topic that is away all keep what they hold: nobody else can have it
+            known = cluster.partitions_for_topic(topic) or {number for one in claimed.values() for number in one.held}
+            for member, numbers in share(known, claimed).items():
                 shares[member].append((topic, numbers))
         return {member: ConsumerProtocolMemberAssignment(0, given, b"") for member, given in shares.items()}
 

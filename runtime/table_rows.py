@@ -17,6 +17,7 @@ class PartitionRows:
     """What one partition holds.
 
     It counts only once it was read to where it ended at the start: until then an old value may stand for a newer one.
+    It is read once more with each assignment: a topic that was made anew meanwhile has the same offsets and other rows.
     """
 
     def __init__(self) -> None:
@@ -33,15 +34,8 @@ class PartitionRows:
         return self._fresh is None
 
     def begin(self, first: int, end: int) -> None:
-        """Read from `first` until `end`; what counted counts until then. Goes on where this was begun before."""
-        self._end = end
-        if self.position is None:
-            self.position = first
-            self._fresh = {}
-
-    def again(self) -> None:
-        """Read it once more from the beginning: the log no longer holds where to go on from."""
-        self.position = None
+        """Read from `first` until `end`; what counted counts until then."""
+        self.position, self._end = first, end
         self._fresh = {}
 
     def reached(self, position: int) -> list[Row] | None:
@@ -51,7 +45,7 @@ class PartitionRows:
             return None
         before, self.rows, self._fresh = self.rows, self._fresh, None
         gone = [row._replace(value=None) for key, row in before.items() if key not in self.rows]
-        return [*gone, *self.rows.values()]
+        return [*gone, *(row for key, row in self.rows.items() if before.get(key) != row)]
 
     def take(self, row: Row) -> bool:
         """Take a record; True where it changes what counts."""

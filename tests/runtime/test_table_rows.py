@@ -52,18 +52,20 @@ def test_a_record_read_before_changes_nothing():
     assert partition.rows[b"a"].value == b"2"
 
 
-def test_an_assignment_kept_goes_on_where_it_stood():
-    partition = loaded(row(0, b"a", b"1"))
-    partition.begin(0, 9)
-    assert partition.counts
-    assert partition.position == 1
-
-
-def test_reading_once_more_keeps_what_counts_and_tells_what_is_gone():
-    partition = loaded(row(0, b"a", b"1"), row(1, b"b", b"1"))
-    partition.again()
+def test_reading_once_more_keeps_what_counts_and_tells_only_what_differs():
+    partition = loaded(row(0, b"a", b"1"), row(1, b"b", b"1"), row(2, b"c", b"1"))
+    partition.begin(0, 4)
     assert not partition.counts
+    assert set(partition.rows) == {b"a", b"b", b"c"}
+    assert not partition.take(row(0, b"a", b"1"))
+    assert not partition.take(row(1, b"b", b"1"))
+    assert not partition.take(row(3, b"b", b"2"))
+    assert partition.reached(4) == [row(2, b"c", None), row(3, b"b", b"2")]
     assert set(partition.rows) == {b"a", b"b"}
-    partition.begin(10, 11)
-    assert not partition.take(row(10, b"b", b"2"))
-    assert partition.reached(11) == [row(0, b"a", None), row(10, b"b", b"2")]
+
+
+def test_the_same_offsets_of_another_log_are_other_rows():
+    partition = loaded(row(0, b"a", b"1"))
+    partition.begin(0, 1)
+    assert not partition.take(row(0, b"b", b"1"))
+    assert partition.reached(1) == [row(0, b"a", None), row(0, b"b", b"1")]
