@@ -145,7 +145,9 @@ def of_file(text: str) -> list[Subscription]:
 def _wish(line: str) -> Subscription:
     try:
         read = json.loads(line)
-    except ValueError:
+        # an escape may name half a character, which nothing can write
+        json.dumps(read, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         message = "is no JSON"
         raise ValueError(message) from None
     if not isinstance(read, dict):
@@ -163,13 +165,16 @@ def _wish(line: str) -> Subscription:
 
 
 def moment_us(text: str) -> int:
-    """Return an ISO 8601 time, UTC unless it says, in µs since the epoch. Raises `ValueError` for anything else."""
+    """Return an ISO 8601 time, UTC unless it says, in µs since the epoch, 0 for one before it.
+
+    Raises `ValueError` for anything else.
+    """
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         message = f"{text!r} is no time like 2026-11-21T10:00 or 2026-11-21T10:00+01:00"
         raise ValueError(message) from None
-    return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    return max(0, round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000))
 
 
 def _call(wish: Subscription) -> tuple[str, str]:

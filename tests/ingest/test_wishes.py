@@ -120,6 +120,8 @@ def test_a_file_holds_one_wish_a_line():
 
 BAD = [
     ("nonsense", "line 2: is no JSON"),
+    pytest.param("[" * 100_000, "line 2: is no JSON", id="deeply nested"),
+    (r'{"conversation_id": "a", "source_name": "s", "parameters": {"\ud800": "v"}}', "line 2: is no JSON"),
     ("[]", "line 2: is no JSON object"),
     ('{"conversation_id": "a"}', "line 2: source_name: Field required"),
     ('{"conversation_id": "", "source_name": "s"}', "line 2: conversation_id: String should have at least 1 character"),
@@ -140,6 +142,10 @@ def test_all_bad_lines_are_named():
     with pytest.raises(UnreadableWishes) as caught:
         of_file("{\n\n{")
     assert str(caught.value) == "line 1: is no JSON; line 3: is no JSON"
+
+
+def test_a_time_before_all_others_is_over_and_not_never():
+    assert moment_us("1969-07-20") == moment_us("0001-01-01T00:00+12:00") == 0
 
 
 def test_a_time_is_utc_unless_it_says():
