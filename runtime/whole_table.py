@@ -13,7 +13,9 @@ _MAX_RECORDS = 1000
 
 
 async def read_table(kafka: KafkaSettings, topic: str, client_id: str) -> tuple[dict[bytes, Row], int]:
-    """Return key → its newest record, and the topic's partition count. `topic` is a name with prefix.
+    """Return key → its newest record, and the topic's partition count; records without a key say nothing.
+
+    `topic` is a name with prefix.
 
     Raises `Unavailable` while the topic is missing, and where no broker answers.
     """
@@ -36,7 +38,8 @@ async def read_table(kafka: KafkaSettings, topic: str, client_id: str) -> tuple[
                     polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
                     for tp, records in polled.items():
                         for one in records:
-                            rows[one.key] = Row(one.key, one.value, tp.partition, one.offset, one.timestamp)
+                            if one.key is not None:
+                                rows[one.key] = Row(one.key, one.value, tp.partition, one.offset, one.timestamp)
                     if polled:
                         stall.reschedule(asyncio.get_running_loop().time() + _STALL_S)
     finally:

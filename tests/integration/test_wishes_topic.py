@@ -78,6 +78,20 @@ async def test_what_is_written_stands_in_its_conversation_s_partition_and_what_c
     assert await topic.read() == ({}, 4)
 
 
+async def test_a_record_without_a_key_hides_no_other_on_a_topic_that_takes_it(kafka):
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex}.")
+    topic = SubscriptionsTopic(settings, Registry(RegistrySettings()), SchemaStore(), "test")
+    admin = await start_admin(settings, client_id="test")
+    await admin.create_topics([NewTopic(topic.topic, 4, 1)])
+    await admin.close()
+    wish = Subscription(conversation_id="c-1", source_name="appfoundry")
+    await topic.write([Change("c-1", "c-1", wish)], 4)
+    producer = await start_producer(settings, client_id="test")
+    await producer.send_and_wait(topic.topic, b"nonsense", partition=1)
+    await producer.stop()
+    assert await topic.read() == ({"c-1": wish}, 4)
+
+
 async def test_the_end_of_the_topic_is_read_as_far_back_as_a_live_session_may_be_quiet(kafka):
     settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex}.")
     topic, clock = f"{settings.topic_prefix}{AUDIO.name}", SystemClock()
