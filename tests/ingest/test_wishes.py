@@ -120,7 +120,7 @@ def test_a_file_holds_one_wish_a_line():
 
 BAD = [
     ("nonsense", "line 2: is no JSON"),
-    pytest.param("[" * 100_000, "line 2: is no JSON", id="deeply nested"),
+    ("[" * 100_000, "line 2: is no JSON"),
     (r'{"conversation_id": "a", "source_name": "s", "parameters": {"\ud800": "v"}}', "line 2: is no JSON"),
     ("[]", "line 2: is no JSON object"),
     ('{"conversation_id": "a"}', "line 2: source_name: Field required"),
@@ -131,7 +131,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("line", "named"), BAD, ids=[line for line, _ in BAD])
+@pytest.mark.parametrize(("line", "named"), BAD, ids=[line[:80] for line, _ in BAD])
 def test_a_bad_line_is_named_and_nothing_of_the_file_counts(line, named):
     with pytest.raises(UnreadableWishes) as caught:
         of_file('{"conversation_id": "a", "source_name": "s"}\n' + line)
