@@ -1,6 +1,7 @@
 """An outlet whose records go over a spool in a folder of the test, and the files it leaves."""
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,11 +19,19 @@ SEAL = AesGcm(bytes(32))
 
 
 class FaultyFolder(Folder):
-    """A folder whose disk can be made to fail."""
+    """A folder whose disk can be made to fail, and to take its time: a write goes on when `gate` is open."""
 
     failing = False
 
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = 0
+
     def append(self, drafts):
+        self.begun += 1
+        self.gate.wait(10)
         if self.failing:
             raise OSError(28, "No space left on device")
         return super().append(drafts)

@@ -112,6 +112,63 @@ async def test_without_any_broker_records_wait_on_disk_until_their_partitions_ar
     assert use.broker.values(EVENTS) == numbers(41)
 
 
+async def test_new_records_do_not_pass_those_that_came_before_the_partitions_were_known(tmp_path):
+    use = Bridged(tmp_path)
+    use.broker.reachable = use.broker.answering = False
+    use.broker.batch_limit = 3
+    async with use.running():
+        for first in range(0, 100, 10):
+            use.outlet.put([record(number, size=3000) for number in range(first, first + 10)])
+            use.age()
+            await until(lambda first=first: use.spool.records == first + 10)
+        use.broker.reachable = True
+        await until(lambda: use.broker.pending)
+        assert use.outlet._hall.blocks
+        use.outlet.put([record(100), record(101)])
+        use.broker.answering = True
+        use.broker.answer()
+        await until(lambda: not use.outlet.unacknowledged)
+    assert [one.rstrip(b"\0") for one in use.broker.values()] == numbers(102)
+
+
+async def test_what_kafka_takes_while_its_copy_is_written_is_needed_no_more(tmp_path):
+    use = Bridged(tmp_path)
+    async with use.running():
+        use.broker.answering = False
+        use.outlet.put([record(number) for number in range(10)])
+        await until(lambda: use.broker.pending)
+        use.folder.gate.clear()
+        use.age()
+        await until(lambda: use.folder.begun)
+        use.broker.answering = True
+        use.broker.answer()
+        await until(lambda: len(use.broker.values()) == 10)
+        use.folder.gate.set()
+        await until(lambda: not use.outlet.unacknowledged)
+        await until(lambda: not use.spool.folder.used_bytes)
+    assert use.spool.records == 0
+
+
+async def test_what_came_during_a_write_that_failed_stands_behind_what_was_to_be_written(tmp_path):
+    use = Bridged(tmp_path)
+    async with use.running():
+        use.broker.answering = False
+        use.outlet.put([record(0)])
+        await until(lambda: use.broker.pending)
+        use.outlet.put([record(number) for number in range(1, 10)])
+        use.folder.gate.clear()
+        use.folder.failing = True
+        use.age()
+        await until(lambda: use.folder.begun)
+        use.outlet.put([record(number) for number in range(10, 20)])
+        use.folder.gate.set()
+        await until(lambda: value("INGEST_SPOOL_STATE", "failing") == 1)
+        use.broker.answering = True
+        use.broker.answer()
+        await until(lambda: not use.outlet.unacknowledged)
+    assert use.broker.values() == numbers(20)
+
+
 async def test_a_partition_that_does_not_answer_holds_up_no_other(tmp_path):
     broker = Selective()
     use = Bridged(tmp_path, broker)
