@@ -70,18 +70,28 @@ class Dialling:
         key = source_name, call.conversation_id
         if key in self._where:
             return None
-        source = self._sources.get(source_name)
-        if source is None:
-            return "there is no such source to call"
-        refusal = self._refusal(source, call)
+        refusal = self.refusal(source_name, call)
         if refusal is None:
             try:
-                self._where[key] = self._place(source, call)
+                self._where[key] = self._place(self._sources[source_name], call)
             except ConfigError as error:
                 refusal = "; ".join(error.mistakes)
         if refusal is None and self._watch is not None:
             self._watch.watch(call.conversation_id)
         return refusal
+
+    def refusal(self, source_name: str, call: Call) -> str | None:
+        """Return what stands against following a call; None where nothing is known to."""
+        source = self._sources.get(source_name)
+        if source is None:
+            return "there is no such source to call"
+        if self._stopping.is_set():
+            return "the process is stopping"
+        if not 0 < len(call.conversation_id) <= LONGEST_ID_CHARACTERS:
+            return f"its id is not of 1 to {LONGEST_ID_CHARACTERS} characters"
+        if not _is_writable(call):
+            return "it holds a text that cannot be written as UTF-8"
+        return source.refuse(call)
 
     def unfollow(self, source_name: str, conversation_id: str, ended: Ended) -> None:
         """End the session of a call and forget it; one that is not followed changes nothing."""
@@ -118,13 +128,6 @@ class Dialling:
 
     def _all(self) -> list[Line]:
         return [line for lines in self._lines.values() for line in lines]
-
-    def _refusal(self, source: DialledSource, call: Call) -> str | None:
-        if self._stopping.is_set():
-            return "the process is stopping"
-        if not 0 < len(call.conversation_id) <= LONGEST_ID_CHARACTERS:
-            return f"its id is not of 1 to {LONGEST_ID_CHARACTERS} characters"
-        return source.refuse(call)
 
     def _place(self, source: DialledSource, call: Call) -> Line:
         """Give a call to a line. Raises `ConfigError` where its connection cannot be dialled."""
@@ -175,3 +178,14 @@ class Dialling:
         """Say so where no source follows a conversation any more."""
         if self._watch is not None and not any(followed == conversation_id for _, followed in self._where):
             self._watch.unwatch(conversation_id)
+
+
+def _is_writable(call: Call) -> bool:
+    """Tell whether the texts of a call can stand in records and URLs: one that cannot would fail with its line."""
+    optional = (call.connection_id, call.organisation, call.queue, call.agent)
+    texts = (call.conversation_id, *filter(None, optional), *call.codecs, *call.parameters, *call.parameters.values())
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -182,6 +182,15 @@ def test_what_is_not_followed_can_be_unfollowed():
     assert set(rig.followed) == {(MANY, "a")}
 
 
+@pytest.mark.parametrize("where", ["conversation_id", "connection_id", "queue", "parameters"])
+def test_a_call_with_a_text_that_cannot_be_written_is_refused_and_blocks_no_other(where):
+    rig = Rig()
+    given = {"conversation_id": "b", where: {"org": "\ud800"} if where == "parameters" else "\ud800"}
+    assert "UTF-8" in (rig.follow(MANY, Call(**given)) or "")
+    follow(rig, "a")
+    assert rig.ids() == [["a"]]
+
+
 # --- while it runs ---------------------------------------------------------------------------------------------------
 
 
