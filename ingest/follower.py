@@ -6,6 +6,7 @@ counted and kept as a dead letter, and changes nothing for the others.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,8 @@ from schemas.errors import InvalidRecord
 from schemas.records import Subscription
 from schemas.symbols import Reason, Source
 
+_LEARN_S = 5.0
+"""For so long at most a turn waits for the registry."""
 _EXPIRED = Ended(Reason.END, message="the subscription has expired")
 
 
@@ -33,6 +36,9 @@ class Follows(Protocol):
     @property
     def followed(self) -> Mapping[tuple[str, str], Call]:
         """The calls that are followed, by source name and conversation id."""
+
+    def refusal(self, source_name: str, call: Call) -> str | None:
+        """Return what stands against following a call; None where nothing is known to."""
 
     def follow(self, source_name: str, call: Call) -> str | None:
         """Follow a call. Return why it cannot be; None: it is."""
@@ -93,15 +99,12 @@ class Follower:
     async def took(self, rows: Sequence[Row]) -> None:
         """Follow what partitions hold that are ours now, each call from where another process left it."""
         async with self._one:
-            read = [(row, await self._read(row)) for row in rows]
-            await self._look_back([(wish, row) for row, wish in read if wish is not None and not self._expired(wish)])
-            for row, wish in read:
-                self._apply(row, wish)
+            await self._take(rows)
 
     async def changed(self, row: Row) -> None:
         """Follow, change or end what a new record says."""
         async with self._one:
-            self._apply(row, await self._read(row))
+            self._apply(row, self._read(row))
 
     async def revoked(self, keys: Sequence[bytes]) -> None:
         """End what another process follows now."""
@@ -112,7 +115,7 @@ class Follower:
             self._count()
 
     async def turn(self) -> None:
-        """Do what is due: end what has expired, and read again what could not be read."""
+        """Do what is due: end what has expired, and read what could not be read before its schema was here."""
         async with self._one:
             for key, wish in list(self._wishes.items()):
                 if self._expired(wish):
@@ -120,30 +123,56 @@ class Follower:
                         "a subscription has expired", source=wish.source_name, conversation=wish.call.conversation_id
                     )
                     self._end(key, _EXPIRED)
-            for row in list(self._unreadable.values()):
-                self._apply(row, await self._read(row))
+        answered = await self._learn()
+        async with self._one:
+            await self._take(list(self._unreadable.values()), answered)
             self._count()
 
     # --- decisions -----------------------------------------------------------------------------------------------
 
-    async def _read(self, row: Row) -> _Wish | None:
-        """Return what a record asks for; None for a tombstone and for what cannot be followed."""
+    async def _take(self, rows: Sequence[Row], answered: AbstractSet[int] = frozenset()) -> None:
+        read = [(row, self._read(row, answered)) for row in rows]
+        await self._look_back([(wish, row) for row, wish in read if wish is not None and not self._expired(wish)])
+        for row, wish in read:
+            self._apply(row, wish)
+
+    async def _learn(self) -> AbstractSet[int]:
+        """Ask for the schemas of what could not be read, and return those ids of which an answer came.
+
+        Nobody else waits for it: a registry that does not answer must not hold up what can be read.
+        """
+        answered: set[int] = set()
+        unknown = sorted({split(row.value) for row in self._unreadable.values() if row.value is not None})
+        if not unknown:
+            return answered
+        try:
+            async with asyncio.timeout(_LEARN_S):
+                for schema_id in unknown:
+                    await self._means.resolve([schema_id])
+                    answered.add(schema_id)
+        except (CallstreamError, TimeoutError) as error:
+            self._log.warning(
+                "subscriptions cannot be read yet", error=str(error) or "no answer", count=len(self._unreadable)
+            )
+        return answered
+
+    def _read(self, row: Row, answered: AbstractSet[int] = frozenset()) -> _Wish | None:
+        """Return what a record asks for; None for a tombstone and for what cannot be followed.
+
+        One whose schema is not here is read again, unless it was asked for and this is all there is (`answered`).
+        """
         self._unreadable.pop(row.key, None)
         if row.value is None or self._held:
             return None
         try:
             schema_id = split(row.value)
-            if self._means.store.get(schema_id) is None:
-                await self._means.resolve([schema_id])
+            if self._means.store.get(schema_id) is None and schema_id not in answered:
+                self._unreadable[row.key] = row
+                return None
             wanted = self._means.store.decode(row.value, Subscription)
             self._check_place(row, wanted)
         except InvalidRecord as error:
             self._refuse(row, "invalid", str(error))
-            return None
-        except CallstreamError as error:
-            # a registry that does not answer now; read again with the next turn
-            self._unreadable[row.key] = row
-            self._log.warning("a subscription cannot be read yet", error=str(error), **_place(row))
             return None
         return _Wish(wanted.source_name, call_of(wanted), wanted.expires_at_us)
 
@@ -189,10 +218,7 @@ class Follower:
         elif wish is not None and self._expired(wish):
             self._end(row.key, _EXPIRED)
         elif wish is not None:
-            before = self._wishes.get(row.key)
-            if before is not None and (before.target, before.call) != (wish.target, wish.call):
-                self._end(row.key, Ended(Reason.OTHER, message="the subscription was changed"))
-            refusal = self._follow(wish)
+            refusal = self._follow(row.key, wish)
             if refusal is None:
                 self._wishes[row.key] = wish
             else:
@@ -200,9 +226,15 @@ class Follower:
                 self._refuse(row, "refused", f"source {wish.source_name!r}: {refusal}")
         self._count()
 
-    def _follow(self, wish: _Wish) -> str | None:
-        """Follow a call. Return why it cannot be."""
+    def _follow(self, key: bytes, wish: _Wish) -> str | None:
+        """Follow a call in place of what its key asked for before. Return why it cannot be: then that goes on."""
+        before = self._wishes.get(key)
         try:
+            if before is not None and (before.target, before.call) != (wish.target, wish.call):
+                refusal = self._dialling.refusal(wish.source_name, wish.call)
+                if refusal is not None:
+                    return refusal
+                self._end(key, Ended(Reason.OTHER, message="the subscription was changed"))
             return self._dialling.follow(wish.source_name, wish.call)
         except Exception as error:  # noqa: BLE001 - one source's fault must not end the others
             self._log.error("a source we call failed", source=wish.source_name, exc_info=error)

@@ -1,5 +1,6 @@
 """The table of wishes → what is followed: decisions, with what dials and what reads replaced."""
 
+import asyncio
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,13 +33,17 @@ class Dialled:
         self.followed: dict[tuple[str, str], Call] = {}
         self.said: list[tuple[str, ...]] = []
 
-    def follow(self, source_name: str, call: Call) -> str | None:
+    def refusal(self, source_name: str, call: Call) -> str | None:
         if source_name == "broken":
             raise RuntimeError
         if source_name not in {"media-streams", "appfoundry"}:
             return "there is no such source to call"
-        if call.conversation_id == "bad":
-            return "it needs a connection id"
+        return "it needs a connection id" if "bad" in (call.conversation_id, call.connection_id) else None
+
+    def follow(self, source_name: str, call: Call) -> str | None:
+        refusal = self.refusal(source_name, call)
+        if refusal is not None:
+            return refusal
         if (source_name, call.conversation_id) not in self.followed:
             self.followed[source_name, call.conversation_id] = call
             self.said.append(("follow", source_name, call.conversation_id))
@@ -200,6 +205,7 @@ async def test_what_cannot_be_followed_is_named_counted_and_kept_and_the_others_
     world, before = World(), total(INGEST_FOLLOW_REFUSED)
     row = world.row(value)
     await world.follower.took([world.row(wish("a")), row, world.row(wish("b"))])
+    await world.follower.turn()
     assert world.refused == [(row, error)]
     assert total(INGEST_FOLLOW_REFUSED) == before + 1
     assert {conversation for _, conversation in world.dialled.followed} == {"a", "b"}
@@ -221,6 +227,52 @@ async def test_a_bad_record_leaves_what_its_key_asked_for_before():
     assert set(world.dialled.followed) == {("media-streams", "c-1")}
     await world.follower.changed(world.row(None))
     assert world.dialled.followed == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [wish(source_name="nobody"), wish(source_name="broken"), wish(connection_id="bad")],
+    ids=["no such source", "a source that fails", "refused by its source"],
+)
+async def test_a_change_that_is_refused_leaves_what_its_key_asked_for_before(value):
+    world = World()
+    await world.follower.changed(world.row(wish(connection_id="m")))
+    await world.follower.changed(world.row(value))
+    assert len(world.refused) == 1
+    assert world.dialled.said == [("follow", "media-streams", "c-1")]
+    await world.follower.changed(world.row(None))
+    assert world.dialled.followed == {}
+
+
+async def test_a_registry_that_does_not_answer_holds_nobody_up():
+    world, hanging = World(), asyncio.Event()
+    unknown = world.row(framing(UNKNOWN_ID) + STORE.encode(wish())[5:], key="c-1")
+
+    async def hang(_: Collection[int]) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    world.follower._means = replace(world.follower._means, resolve=hang)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        await world.follower.took([unknown, world.row(wish("a"))])
+        assert set(world.dialled.followed) == {("media-streams", "a")}
+        turning = tasks.create_task(world.follower.turn())
+        await hanging.wait()
+        await world.follower.changed(world.row(wish("b")))
+        await world.follower.revoked([b"a"])
+        assert set(world.dialled.followed) == {("media-streams", "b")}
+        turning.cancel()
+
+
+async def test_a_call_whose_schema_came_late_goes_on_from_who_had_it_too():
+    world = World(registry=False, found={"c-1": Predecessor("id", 12.0)})
+    value = STORE.encode(wish())
+    await world.follower.took([world.row(framing(UNKNOWN_ID) + value[5:], key="c-1")])
+    world.registry = True
+    world.store.add(UNKNOWN_ID, json.dumps(dict(STORE.get(int.from_bytes(value[1:5], "big")).definition)))
+    await world.follower.turn()
+    assert set(world.dialled.followed) == {("media-streams", "c-1")}
+    assert world.lineage.left_s("c-1") == 12.0
 
 
 async def test_a_record_whose_schema_nobody_can_tell_now_is_read_again():
