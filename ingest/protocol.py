@@ -198,6 +198,8 @@ class Observation(StrEnum):
     DEADLINE_PASSED = "deadline_passed"
     OWN_PAUSE = "own_pause"
     """A pause that we asked for has begun: audio is not sent to us."""
+    RESUME_WITHHELD = "resume_withheld"
+    """Audio is wanted again, but the peer's own pause holds; it goes on when the peer says that this one is over."""
     DRIFT_SAMPLES = "drift_samples"
     """`amount` is the position the source states minus ours; everything else is counted by it."""
 

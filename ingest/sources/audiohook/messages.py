@@ -24,6 +24,7 @@ _DURATION = re.compile(r"PT([0-9]{1,9}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})S", re.AS
 _EXACT = Context(prec=64)
 _MAX_COUNTER = 2**53
 _MAX_RATE_HZ = 48_000
+_MAX_LEVELS = 32
 _BYTES_PER_SAMPLE = {Codec.PCMU: 1, Codec.L16_LE: 2, Codec.L16_BE: 2}
 
 
@@ -205,11 +206,19 @@ def _offer(entry: Any, l16: Codec) -> MediaOffer | None:
     names, rate = entry.get("channels"), entry.get("rate")
     codec = {"PCMU": Codec.PCMU, "L16": l16}.get(str(entry.get("format")))
     channels = _CHANNELS.get(tuple(map(str, names))) if isinstance(names, list) else None
-    if codec is None or channels is None or not isinstance(names, list):
+    if codec is None or channels is None or not isinstance(names, list) or not _is_shallow(entry, _MAX_LEVELS):
         return None
     if not isinstance(rate, int) or isinstance(rate, bool) or not 0 < rate <= _MAX_RATE_HZ:
         return None
     return MediaOffer(entry=entry, codec=codec, channels=channels, channel_count=len(names), rate_hz=rate)
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Tell whether no more objects and arrays lie in one another: what can be read can be too deep to be echoed."""
+    if not isinstance(value, dict | list):
+        return True
+    inside = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(each, levels - 1) for each in inside)
 
 
 _CHANNELS = {

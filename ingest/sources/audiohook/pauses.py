@@ -34,6 +34,11 @@ class Pauses:
         self._wanted = True
         return may_ask and self._ask()
 
+    @property
+    def withheld(self) -> bool:
+        """True while we want audio, and do not ask for it because the client's own pause holds."""
+        return not self._wanted and self._in_force and self.secure
+
     def begin(self) -> bool:
         """Begin a session; True: let it start paused."""
         return self._wanted and self._ask()

@@ -200,9 +200,11 @@ class AudioHookProtocol:
     def resume(self, now_s: float, *, secure_is_over: bool = False) -> list[Effect]:  # noqa: ARG002 - as all commands
         """Ask for audio again; not while the client's own pause holds, unless somebody knows that it is over."""
         asked = self._pauses.want_no_more(secure_is_over=secure_is_over)
-        if not asked or self.state not in (State.ACTIVE, State.PAUSED):
+        if self.state not in (State.ACTIVE, State.PAUSED):
             return []
-        return [self._send("resume", self._client_seq, {})]
+        if self._pauses.withheld:
+            return [Observed(Observation.RESUME_WITHHELD)]
+        return [self._send("resume", self._client_seq, {})] if asked else []
 
     def _pause(self) -> SendText:
         return self._send("pause", self._client_seq, {})

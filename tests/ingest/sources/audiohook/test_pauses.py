@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.protocol import Mark, Observation, PausableProtocol
+from ingest.protocol import Mark, Observation, Observed, PausableProtocol
 from ingest.sources.audiohook.pauses import Pauses
 from ingest.sources.audiohook.states import State
 from schemas.symbols import FrameKind, Reason
@@ -65,7 +65,7 @@ def test_nothing_is_resumed_while_the_clients_own_pause_holds(peer):
     peer.pause()
     peer.say("paused")
     assert marks(peer.say("paused")) == [(FrameKind.PAUSED, Reason.SECURE_PAUSE, -1)]
-    assert peer.resume() == []
+    assert peer.resume() == [Observed(Observation.RESUME_WITHHELD)]
     assert marks(peer.resumed()) == [(FrameKind.RESUMED, Reason.SECURE_PAUSE, 24_000)]
     assert types(peer.effects) == ["opened", "pause"]
 
@@ -74,7 +74,7 @@ def test_who_knows_that_the_clients_pause_is_over_may_resume(peer):
     peer.pause()
     peer.say("paused")
     peer.say("paused")
-    assert peer.resume() == []
+    assert peer.resume() == [Observed(Observation.RESUME_WITHHELD)]
     assert types(peer.resume(secure_is_over=True)) == ["resume"]
     assert peer.machine.state is State.PAUSED
 
@@ -120,7 +120,7 @@ def test_when_both_begin_at_once_the_clients_own_is_known_by_its_second_word(pee
         (FrameKind.PAUSED, Reason.OWN_PAUSE, -1),
         (FrameKind.PAUSED, Reason.SECURE_PAUSE, -1),
     ]
-    assert peer.resume() == []
+    assert peer.resume() == [Observed(Observation.RESUME_WITHHELD)]
 
 
 def test_a_session_that_opens_while_we_want_no_audio_starts_paused():
