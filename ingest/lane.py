@@ -36,6 +36,11 @@ class Waiting:
         return len(self.record.value) + RECORD_OVERHEAD_BYTES
 
 
+def cost_of(items: Iterable[Waiting]) -> int:
+    """Return what records take in memory together, in bytes."""
+    return sum([len(item.record.value) + RECORD_OVERHEAD_BYTES for item in items])
+
+
 class Memory:
     """The bytes of all records in memory. Once above the limit, there is room again when a tenth of it is free."""
 
@@ -44,15 +49,15 @@ class Memory:
         self.used_bytes = 0
         self.overflowing = False
 
-    def take(self, items: Iterable[Waiting]) -> None:
+    def take(self, cost_bytes: int) -> None:
         """Count records in."""
-        self.used_bytes += sum(item.cost_bytes for item in items)
+        self.used_bytes += cost_bytes
         if self.used_bytes > self._limit_bytes:
             self.overflowing = True
 
-    def free(self, items: Iterable[Waiting]) -> None:
+    def free(self, cost_bytes: int) -> None:
         """Count records out."""
-        self.used_bytes -= sum(item.cost_bytes for item in items)
+        self.used_bytes -= cost_bytes
         if self.used_bytes <= self._limit_bytes * _ROOM_AGAIN_RATIO:
             self.overflowing = False
 
@@ -75,6 +80,7 @@ class Lane:
     stored_offset: int = -1
     spooling: bool = False
     flowing: bool = False
+    lossy: bool = False
     copies: list[Waiting] = field(default_factory=list)
     blocks: deque[Block] = field(default_factory=deque)
     on_disk: int = 0
@@ -127,22 +133,26 @@ class Lane:
     def take(self, count: int) -> None:
         """Let the next records go under way."""
         self.flight = [self.waiting.popleft() for _ in range(count)]
-        self.waiting_bytes -= sum(item.cost_bytes for item in self.flight)
+        self.waiting_bytes -= cost_of(self.flight)
 
     def land(self) -> None:
         """Note that Kafka has acknowledged what was under way."""
-        for item in self.flight:
+        flight, self.flight = self.flight, []
+        self.landed += len(flight)
+        self.flowing = True
+        if not (self.ticking or self.spooling or self.lossy):
+            # the usual case: records with keys, and nobody asks for them one by one
+            return
+        for item in flight:
             item.landed = True
             self.landed += item.lost_behind
             if item.record.key is None:
                 self.ticking = False
-            else:
-                self.landed += 1
-        self.flight = []
-        self.flowing = True
+                self.landed -= 1
 
     def lose(self, records: int) -> None:
         """Note that the disk has lost the next records: they count as landed once all before them have."""
+        self.lossy = True
         last = self.waiting[-1] if self.waiting else self.flight[-1] if self.flight else None
         if last is None:
             self.landed += records
@@ -172,6 +182,7 @@ class Lane:
     def end_spooling(self) -> list[Waiting]:
         """Return what still waits for the disk, which it need not: everything before it is on its way again."""
         self.spooling = False
+        self.copies = []
         rest, self.pending = list(self.pending), deque()
         return rest
 

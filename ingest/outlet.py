@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from ingest.lane import Lane, Memory, Waiting
+from ingest.lane import Lane, Memory, Waiting, cost_of
 from ingest.sequencer import Outgoing
 from ingest.spool.bridge import Bridge
 from runtime.clock import Clock
@@ -149,14 +149,15 @@ class Outlet:
     def put(self, records: Iterable[Outgoing]) -> None:
         """Queue records. Those of one key stay in order."""
         now_s = self._clock.monotonic_s()
-        items = [Waiting(record, now_s) for record in records]
-        self._memory.take(items)
-        placing = self._placing
-        for item in items:
-            if placing or item.record.key is None:
+        placing, cost_bytes = self._placing, 0
+        for record in records:
+            item = Waiting(record, now_s)
+            cost_bytes += item.cost_bytes
+            if placing or record.key is None:
                 self._place(item)
             else:
                 self._hall.add(item)
+        self._memory.take(cost_bytes)
         self._wake.set()
 
     def tick(self, value_of: Callable[[str], bytes]) -> None:
@@ -327,7 +328,7 @@ class Outlet:
         lane.land()
         if stored_at >= 0:
             lane.stored_offset = stored_at + len(flight)
-        self._memory.free(flight)
+        self._memory.free(cost_of(flight))
         if self._bridge is not None:
             self._bridge.landed(flight)
         INGEST_APPEND_SECONDS.observe(self._clock.monotonic_s() - flight[0].since_s)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ingest.lane import Lane, Memory, Waiting
+from ingest.lane import Lane, Memory, Waiting, cost_of
 from ingest.sequencer import Outgoing
 from ingest.spool.segments import Stored
 from ingest.spool.spool import Batch, Block, Spool
@@ -186,7 +186,7 @@ class Bridge:
         job.lane.writing = []
         job.lane.blocks.append(block)
         job.lane.on_disk += block.records
-        self._memory.free(job.items)
+        self._memory.free(cost_of(job.items))
 
     def _may_load(self, lane: Lane) -> bool:
         """Tell whether a lane can send what is read back now: what is read back is in memory again."""
@@ -221,7 +221,7 @@ class Bridge:
                 lane.lose(block.records)
                 continue
             items = [self._item(lane, record, block) for record in records]
-            self._memory.take(items)
+            self._memory.take(cost_of(items))
             for item in items:
                 self._place(lane, item)
         self._sendable()
