@@ -6,6 +6,7 @@ nothing the protocol does not name.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -206,19 +207,21 @@ def _offer(entry: Any, l16: Codec) -> MediaOffer | None:
     names, rate = entry.get("channels"), entry.get("rate")
     codec = {"PCMU": Codec.PCMU, "L16": l16}.get(str(entry.get("format")))
     channels = _CHANNELS.get(tuple(map(str, names))) if isinstance(names, list) else None
-    if codec is None or channels is None or not isinstance(names, list) or not _is_shallow(entry, _MAX_LEVELS):
+    if codec is None or channels is None or not isinstance(names, list) or not _can_be_echoed(entry):
         return None
     if not isinstance(rate, int) or isinstance(rate, bool) or not 0 < rate <= _MAX_RATE_HZ:
         return None
     return MediaOffer(entry=entry, codec=codec, channels=channels, channel_count=len(names), rate_hz=rate)
 
 
-def _is_shallow(value: Any, levels: int) -> bool:
-    """Tell whether no more objects and arrays lie in one another: what can be read can be too deep to be echoed."""
+def _can_be_echoed(value: Any, levels: int = _MAX_LEVELS) -> bool:
+    """Tell whether this can be written as JSON: what can be read may be too deep or, as 1e999, beyond every number."""
+    if isinstance(value, float):
+        return math.isfinite(value)
     if not isinstance(value, dict | list):
         return True
     inside = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(_is_shallow(each, levels - 1) for each in inside)
+    return levels > 0 and all(_can_be_echoed(each, levels - 1) for each in inside)
 
 
 _CHANNELS = {

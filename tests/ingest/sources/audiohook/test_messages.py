@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,13 @@ from ingest.sources.audiohook.messages import (
 from ingest.text import MalformedMessage
 from schemas.symbols import Channels, Codec, Direction
 from tests.ingest.sources.audiohook.words import OFFERS, PROBE, SESSION, STEREO, Client, offer, open_parameters
+
+
+def nested(levels: int) -> list:
+    value: list = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,15 @@ def test_the_first_stereo_offer_is_chosen_and_echoed_unchanged_whatever_its_orde
     assert opened_parameters(chosen, supported_languages=None) == {"startPaused": False, "media": [inverted]}
 
 
+@pytest.mark.parametrize("levels", [*range(1, 40), *range(940, 1000)])
+def test_what_an_offer_holds_is_echoed_or_passed_over_however_deep_it_is(levels):
+    text = Client().open(media=[offer("external") | {"extra": "@"}]).replace('"@"', "[" * levels + "]" * levels)
+    with suppress(MalformedMessage):
+        opened = parse_open(parse(text).parameters, Codec.L16_LE)
+        answer = build("opened", SESSION, 1, 1, opened_parameters(choose(opened.media), supported_languages=None))
+        assert ("extra" in answer) == (levels < 32)
+
+
 def test_without_stereo_the_first_mono_offer_is_chosen():
     chosen = choose(parse_open(open_parameters(media=OFFERS[:0:-1]), Codec.L16_LE).media)
     assert chosen is not None
@@ -117,6 +134,8 @@ def test_without_stereo_the_first_mono_offer_is_chosen():
         offer("external", rate=0),
         offer("external", rate=True),
         offer("external", "external"),
+        offer("external") | {"extra": nested(33)},
+        offer("external") | {"extra": [float("inf")]},
         {"type": "video"},
         "audio",
         None,
