@@ -205,14 +205,17 @@ class SingleCall:
 
     def _event(self, kind: CallEventKind, **details: Any) -> EventReceived:
         head = self._arrival.head_samples
-        event = CallEvent(kind=kind, conversation_id="", session_id="", position_samples=head, **details)
+        said: dict[str, Any] = {
+            name: self._words(value) if type(value) is str else value for name, value in details.items()
+        }
+        event = CallEvent(kind=kind, conversation_id="", session_id="", position_samples=head, **said)
         return EventReceived(self._key, event)
 
     def _failed(self, code: int, message: str | None) -> list[Effect]:
-        """Take an error of the platform, without the token should it quote it."""
+        """Take an error of the platform."""
         if not self._open:
             return [Observed(Observation.UNEXPECTED_MESSAGE)]
-        return [self._event(CallEventKind.PLATFORM_ERROR, code=code, message=self._words(message))]
+        return [self._event(CallEventKind.PLATFORM_ERROR, code=code, message=message)]
 
     def _refused_by_now(self, code: int, message: str | None) -> list[Effect]:
         """Take the refusal of a token that was good when the connection was opened: the next one gets another."""

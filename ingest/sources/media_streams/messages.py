@@ -36,6 +36,13 @@ class Failure(NamedTuple):
         """What it says in words."""
         return ": ".join(part for part in (self.code, self.message) if part) or None
 
+    def without(self, token: str | None) -> "Failure":
+        """Return it without a token should it quote it."""
+        if not token or token not in (self.text or ""):
+            return self
+        code, message = (part and part.replace(token, "...") for part in (self.code, self.message))
+        return self._replace(code=code, message=message)
+
 
 def subscription(interactions: Iterable[tuple[str, Sequence[str]]]) -> str:
     """Return the message that asks for the media of interactions, each with its codecs from best to worst."""

@@ -39,6 +39,7 @@ class MediaStreamsProtocol:
         self._left: set[str] = set()
         self._link = Link()
         self._named: set[str] = set()
+        self._token: str | None = None
         self._asked_alone: str | None = None
         self._alone_from_s = 0.0
         self._ask_at_s: float | None = None
@@ -58,7 +59,8 @@ class MediaStreamsProtocol:
     # --- what is followed
 
     def use_token(self, token: str | None) -> None:
-        """Do nothing: the token is in the handshake."""
+        """Take the token that stands in the handshake: what the peer says is told without it."""
+        self._token = token
 
     def follow(self, call: Call, now_s: float) -> list[Effect]:
         """Follow one more; where there is a connection, ask for it alone."""
@@ -173,9 +175,10 @@ class MediaStreamsProtocol:
             return [self._odd(Observation.PROTOCOL_ERROR, str(defect))]
         if message is None:
             return [Observed(Observation.UNKNOWN_MESSAGE)]
-        if message.interaction_id is None:
-            return self._failure_of_any(message, now_s)
-        return self._failure_of_one(message.interaction_id, message, now_s)
+        failure = message.without(self._token)
+        if failure.interaction_id is None:
+            return self._failure_of_any(failure, now_s)
+        return self._failure_of_one(failure.interaction_id, failure, now_s)
 
     def receive_binary(self, data: bytes, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
         """Count a binary message: this source sends none."""

@@ -37,6 +37,7 @@ def _dial(own: MediaStreamsSettings, place: Place, name: str, calls: Sequence[Ca
         policy=policy_of(own),
         new_protocol=partial(MediaStreamsProtocol, calls, _wanted(own)),
         rest_s=own.rest_s,
+        wants_token=True,
         claim=Claim(scope=SCOPE, subject="the path of the media streams"),
     )
 

@@ -127,6 +127,21 @@ def test_a_token_refused_in_mid_session_is_told_and_the_connection_opened_anew(c
     assert not protocol.finished
 
 
+@pytest.mark.parametrize("kind", ["transcript", "intent", "error"])
+def test_a_token_that_the_platform_repeats_in_whatever_spelling_stands_in_no_event(kind):
+    protocol = machine()
+    protocol.use_token("to/ken-1234")
+    protocol.connected(10.0)
+    said = r"bad \u0074o\/ken-1234"
+    words = ("text", "intent", "message", "id", "language")
+    effects = protocol.receive_text(
+        f'{{"type":"{kind}",{",".join(f""""{each}":"{said}" """ for each in words)}}}', 11.0
+    )
+    assert "bad ..." in repr(effects)
+    assert "ken-1234" not in repr(effects)
+    assert [effect.event.channel for effect in effects if kind != "error"] == [Channel.EXTERNAL] * (kind != "error")
+
+
 @pytest.mark.parametrize("code", [1008, 4401])
 def test_a_close_because_of_the_token_is_a_loss_like_any_other(code):
     protocol = connected()

@@ -165,6 +165,17 @@ def test_what_is_no_audio_is_counted_and_the_stream_goes_on(text, what, detail):
     assert [effect.position_samples for effect in stream.send(packet(2))] == [320]
 
 
+@pytest.mark.parametrize("named", [f'"interactionId":"{CALL}",', ""])
+@pytest.mark.parametrize("code", ["mediaNotAvailable", r"\u0074o\/ken-1234"])
+def test_a_token_that_the_platform_repeats_in_whatever_spelling_stands_in_no_fact(named, code):
+    stream = Stream(CALL, wanted=ONCE)
+    stream.machine.use_token("to/ken-1234")
+    stream.do("connected")
+    stream.do("receive_text", f'{{"status":400,{named}"code":"{code}","message":"bad \\u0074o\\/ken-1234"}}')
+    assert "bad ..." in repr(stream.effects)
+    assert "ken-1234" not in repr(stream.effects)
+
+
 def test_binary_messages_are_counted_before_anybody_reads_them():
     stream = connected()
     for data in (b"\xff\x00", b"\xff\xfe1\x00", b"{}", b""):

@@ -53,6 +53,7 @@ def test_a_connection_is_kept_as_the_settings_say():
     assert dial.policy == policy_of(MediaStreamsSettings())
     assert (dial.policy.attempts, dial.policy.first_delay_s, dial.policy.ping_interval_s) == (5, 1, 30)
     assert dial.rest_s == 7
+    assert (dial.bearer, dial.wants_token) == (True, True)
 
 
 def test_the_settings_say_what_is_asked_for_and_how_it_is_read():
