@@ -107,7 +107,7 @@ class Line:
         try:
             async with asyncio.timeout(None) as self._whole:
                 await self._live()
-                while not (self._draining or self._ended):
+                while not (self._draining or self._ended or self._protocol.finished):
                     await self._while_wanted(asyncio.sleep(self._dial.rest_s))
                     await self._live()
         except TimeoutError:

@@ -529,6 +529,19 @@ async def test_a_peer_that_refuses_in_a_message_ends_the_sessions_and_is_tried_a
     assert rig.over == ["call-1"]
 
 
+async def test_the_last_call_that_goes_while_a_refusing_peer_is_closed_ends_the_line_without_a_rest():
+    pipe = Pipe("refuse")
+
+    async def close(code: int, reason: str) -> None:
+        rig.line.unfollow("call-1", Ended(Reason.END))
+
+    pipe.close = close
+    rig = Rig(pipe, policy=PATIENT, rest_s=3600)
+    async with asyncio.timeout(5):
+        await rig.line.run()
+    assert rig.outlet.marks() == [("OPENED", "UNKNOWN"), ("CLOSED", "END")]
+
+
 async def test_a_token_that_was_refused_in_a_message_is_not_used_again():
     first, second = Pipe("refuse"), Pipe("end")
     first.token, second.token = "stale", "fresh"
