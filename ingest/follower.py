@@ -208,7 +208,7 @@ class Follower:
             predecessor = found.get(one)
             INGEST_FOLLOW_TAKEN_OVER.labels("none" if predecessor is None else "found").inc()
             if predecessor is not None:
-                self._means.lineage.take_over(one.conversation_id, predecessor)
+                self._means.lineage.take_over(one.source, one.conversation_id, predecessor)
 
     def _apply(self, row: Row, wish: _Wish | None) -> None:
         if self._held:
@@ -222,7 +222,7 @@ class Follower:
             if refusal is None:
                 self._wishes[row.key] = wish
             else:
-                self._means.lineage.left_s(wish.call.conversation_id)
+                self._means.lineage.left_s(_source_of(wish.source_name), wish.call.conversation_id)
                 self._refuse(row, "refused", f"source {wish.source_name!r}: {refusal}")
         self._count()
 

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from typing import NamedTuple
 from uuid import UUID
 
+from schemas.symbols import Source
+
 _LIMIT = 100_000
 
 
@@ -38,37 +40,40 @@ class Predecessor(NamedTuple):
 
 
 class Lineage:
-    """Remembers which session id a source's own key got, so that a later session can say what it goes on from."""
+    """Remembers which session id a source's own key got, so that a later session can say what it goes on from.
+
+    A conversation may be followed from two sources at once: the same key of another source is another session's.
+    """
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
-        self._ids: OrderedDict[str, str] = OrderedDict()
-        self._left_s: dict[str, float] = {}
+        self._ids: OrderedDict[tuple[Source, str], str] = OrderedDict()
+        self._left_s: dict[tuple[Source, str], float] = {}
 
-    def take_over(self, key: str, predecessor: Predecessor) -> None:
+    def take_over(self, source: Source, key: str, predecessor: Predecessor) -> None:
         """Let the next session of a key go on from one of another process."""
-        self.note(key, predecessor.session_id)
+        self.note(source, key, predecessor.session_id)
         if predecessor.last_captured_s is None:
-            self._left_s.pop(key, None)
+            self._left_s.pop((source, key), None)
         else:
-            self._left_s[key] = predecessor.last_captured_s
+            self._left_s[source, key] = predecessor.last_captured_s
 
-    def left_s(self, key: str) -> float | None:
+    def left_s(self, source: Source, key: str) -> float | None:
         """Return since when the audio of a key is missing that was just taken over (epoch); once, then None."""
-        return self._left_s.pop(key, None)
+        return self._left_s.pop((source, key), None)
 
-    def note(self, key: str, session_id: str) -> None:
+    def note(self, source: Source, key: str, session_id: str) -> None:
         """Take down the session id of a key; the oldest are forgotten."""
-        self._ids[key] = session_id
-        self._ids.move_to_end(key)
+        self._ids[source, key] = session_id
+        self._ids.move_to_end((source, key))
         if len(self._ids) > self._limit:
             forgotten, _ = self._ids.popitem(last=False)
             self._left_s.pop(forgotten, None)
 
-    def find(self, key: str | None) -> str | None:
+    def find(self, source: Source, key: str | None) -> str | None:
         """Return the session id of a key; the key itself where it is of another process."""
-        return None if key is None else self._ids.get(key, key)
+        return None if key is None else self._ids.get((source, key), key)
 
-    def earlier(self, key: str) -> str | None:
+    def earlier(self, source: Source, key: str) -> str | None:
         """Return the id of the last session of a key, None where it had none in this process."""
-        return self._ids.get(key)
+        return self._ids.get((source, key))

@@ -179,9 +179,10 @@ class Sequencer:
         if fact.key in self._sessions:
             return []
         # a key that comes back is a return: the source need not say so
-        before = self._lineage.find(fact.info.continued_from) or self._lineage.earlier(fact.key)
+        lineage, source = self._lineage, fact.source
+        before = lineage.find(source, fact.info.continued_from) or lineage.earlier(source, fact.key)
         info = replace(fact.info, continued_from=before)
-        left_s = self._lineage.left_s(fact.key)
+        left_s = lineage.left_s(source, fact.key)
         session = _Session(
             id=self._new_id(),
             key=info.conversation_id.encode(),
@@ -192,7 +193,7 @@ class Sequencer:
             takeover=None if left_s is None else Takeover(left_s, fact.sample_rate_hz),
         )
         self._sessions[fact.key] = session
-        self._lineage.note(fact.key, str(session.id))
+        lineage.note(source, fact.key, str(session.id))
         self._roll.on_opened(session)
         opened = AudioFrame(
             kind=FrameKind.OPENED,

@@ -122,9 +122,24 @@ async def test_a_call_that_came_with_its_partition_goes_on_from_who_had_it():
         ("a", Source.MEDIA_STREAMS),
         ("b", Source.MEDIA_STREAMS),
     }
-    assert (world.lineage.earlier("a"), world.lineage.left_s("a")) == ("id-of-a", 12.0)
-    assert world.lineage.earlier("b") is None
+    assert world.lineage.earlier(Source.MEDIA_STREAMS, "a") == "id-of-a"
+    assert world.lineage.left_s(Source.MEDIA_STREAMS, "a") == 12.0
+    assert world.lineage.earlier(Source.MEDIA_STREAMS, "b") is None
     assert set(world.dialled.followed) == {("media-streams", "a"), ("media-streams", "b")}
+
+
+async def test_two_sources_of_a_conversation_go_on_each_from_its_own():
+    world = World()
+    own = {Source.MEDIA_STREAMS: Predecessor("one", 1.0), Source.APPFOUNDRY: Predecessor("other", 2.0)}
+
+    async def found(sought: Collection[Sought]) -> Mapping[Sought, Predecessor]:
+        return {one: own[one.source] for one in sought}
+
+    world.follower._means = replace(world.follower._means, predecessors=found)
+    await world.follower.took([world.row(wish()), world.row(wish(source_name="appfoundry"), key="c-1/appfoundry")])
+    assert {source: (world.lineage.earlier(source, "c-1"), world.lineage.left_s(source, "c-1")) for source in own} == {
+        source: tuple(predecessor) for source, predecessor in own.items()
+    }
 
 
 async def test_a_live_wish_is_nobody_s_before_and_looks_for_nobody():
@@ -272,7 +287,7 @@ async def test_a_call_whose_schema_came_late_goes_on_from_who_had_it_too():
     world.store.add(UNKNOWN_ID, json.dumps(dict(STORE.get(int.from_bytes(value[1:5], "big")).definition)))
     await world.follower.turn()
     assert set(world.dialled.followed) == {("media-streams", "c-1")}
-    assert world.lineage.left_s("c-1") == 12.0
+    assert world.lineage.left_s(Source.MEDIA_STREAMS, "c-1") == 12.0
 
 
 async def test_a_record_whose_schema_nobody_can_tell_now_is_read_again():

@@ -4,6 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.identity import Lineage, Predecessor, one_spelling, uuid7
+from schemas.symbols import Source
+
+S = Source.MEDIA_STREAMS
 
 
 def test_a_uuid_is_the_same_however_it_is_written_and_other_ids_are_not():
@@ -30,21 +33,30 @@ def test_ids_differ_by_their_random_bits_and_sort_by_time(a, b):
 def test_a_key_becomes_the_session_id_it_got_and_the_oldest_are_forgotten():
     lineage = Lineage(limit=2)
     for key in "abc":
-        lineage.note(key, f"id-{key}")
-    assert [lineage.find(key) for key in ("a", "b", "c", None)] == ["a", "id-b", "id-c", None]
+        lineage.note(S, key, f"id-{key}")
+    assert [lineage.find(S, key) for key in ("a", "b", "c", None)] == ["a", "id-b", "id-c", None]
 
 
 def test_a_key_that_was_taken_over_goes_on_from_the_other_process_and_says_once_since_when():
     lineage = Lineage(limit=2)
-    lineage.take_over("a", Predecessor("id-elsewhere", 12.5))
-    assert lineage.earlier("a") == "id-elsewhere"
-    assert (lineage.left_s("a"), lineage.left_s("a")) == (12.5, None)
-    lineage.take_over("a", Predecessor("id-ended", None))
-    assert (lineage.earlier("a"), lineage.left_s("a")) == ("id-ended", None)
+    lineage.take_over(S, "a", Predecessor("id-elsewhere", 12.5))
+    assert lineage.earlier(S, "a") == "id-elsewhere"
+    assert (lineage.left_s(S, "a"), lineage.left_s(S, "a")) == (12.5, None)
+    lineage.take_over(S, "a", Predecessor("id-ended", None))
+    assert (lineage.earlier(S, "a"), lineage.left_s(S, "a")) == ("id-ended", None)
 
 
 def test_what_was_forgotten_is_not_said_later():
     lineage = Lineage(limit=1)
-    lineage.take_over("a", Predecessor("id-a", 1.0))
-    lineage.note("b", "id-b")
-    assert lineage.left_s("a") is None
+    lineage.take_over(S, "a", Predecessor("id-a", 1.0))
+    lineage.note(S, "b", "id-b")
+    assert lineage.left_s(S, "a") is None
+
+
+def test_the_same_key_of_two_sources_is_two_sessions():
+    lineage = Lineage()
+    lineage.take_over(S, "a", Predecessor("one", 1.0))
+    lineage.take_over(Source.APPFOUNDRY, "a", Predecessor("other", 2.0))
+    assert (lineage.earlier(S, "a"), lineage.left_s(S, "a")) == ("one", 1.0)
+    assert (lineage.earlier(Source.APPFOUNDRY, "a"), lineage.left_s(Source.APPFOUNDRY, "a")) == ("other", 2.0)
+    assert lineage.find(Source.CONVERSATION_AUDIO, "a") == "a"

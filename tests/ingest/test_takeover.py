@@ -19,7 +19,7 @@ PREDECESSOR = Predecessor("01932c00-0000-7000-8000-000000000001", LEFT_S)
 
 def taken_over(left_s: float | None = LEFT_S) -> Written:
     written = Written()
-    written.sequencer._lineage.take_over("k", PREDECESSOR._replace(last_captured_s=left_s))
+    written.sequencer._lineage.take_over(OPENED.source, "k", PREDECESSOR._replace(last_captured_s=left_s))
     return written.take(OPENED)
 
 
@@ -102,7 +102,7 @@ class TakenOver(Heard):
         super().__init__()
         self.records.clear()
         self._sequencer.take(SessionClosed("s", Reason.OTHER), Moment(self.at_s, self.at_s))
-        self._sequencer._lineage.take_over("s", PREDECESSOR._replace(last_captured_s=self.at_s))
+        self._sequencer._lineage.take_over(Source.MEDIA_STREAMS, "s", PREDECESSOR._replace(last_captured_s=self.at_s))
         self.at_s += 3
         opened = SessionOpened(
             "s", SessionInfo(conversation_id="conversation"), Source.MEDIA_STREAMS, 8000, Codec.PCMU, Channels.MIXED
