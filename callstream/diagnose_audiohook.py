@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from callstream.audiohook_keys import draw
-from callstream.diagnose_causes import of_step
+from callstream.diagnose_causes import of_cause, of_step
 from runtime.clock import Clock, SystemClock
 from simulators.audiohook import media
 from simulators.audiohook.call import NIL, Call
@@ -38,6 +38,8 @@ EXPIRY_WARNING_S: Final = 21 * 86_400
 SKEW_S: Final = 5.0
 _DAY_S: Final = 86_400
 _UPGRADED: Final = 101
+_TIMEOUT: Final = 408
+_SERVER_ERROR: Final = 500
 _OTHER_KEY: Final = "unknown-key-of-the-diagnosis"
 
 
@@ -111,6 +113,18 @@ def _failed(step: str, text: str) -> Finding:
     return Finding(step, Outcome.FAILED, text, of_step(step))
 
 
+def _session_failed(step: str, report: CallReport, text: str) -> Finding:
+    """Return a failure with the events that this one can show as."""
+    if report.http_status is not None:
+        codes = of_cause("unavailable" if report.http_status >= _SERVER_ERROR else "refused")
+    elif report.faults:
+        late = any(fault["code"] == _TIMEOUT for fault in report.faults)
+        codes = of_cause("late" if late else "invalid")
+    else:
+        codes = of_step(step)
+    return Finding(step, Outcome.FAILED, text, codes)
+
+
 def _address(parts: SplitResult) -> list[Finding]:
     found = []
     if parts.scheme != "wss":
@@ -164,7 +178,7 @@ async def _probe(target: Target) -> Finding:
     if report.ok:
         text = f"opened after {report.opened_ms:.0f} ms, closed; as when the integration is saved"
         return Finding("probe", Outcome.OK, text)
-    return _failed("probe", _what_went_wrong(report))
+    return _session_failed("probe", report, _what_went_wrong(report))
 
 
 def _options(target: Target) -> Options:
@@ -281,7 +295,7 @@ async def _load(target: Target) -> Finding:
     wrong = [call for call in run.calls if not call.ok]
     if wrong:
         text = f"{len(wrong)} of {totals.calls} sessions went wrong, the first: {_what_went_wrong(wrong[0])}"
-        return _failed("load", text)
+        return _session_failed("load", wrong[0], text)
     opened_ms = max(call.opened_ms or 0.0 for call in run.calls)
     pong_ms = totals.pong_round_trip["max_ms"]
     text = (

@@ -105,6 +105,21 @@ CODES: Mapping[str, Code] = MappingProxyType(
 """Code → what we know of it."""
 
 
+_BY_CAUSE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "unavailable": ("AUDIOHOOK-0002",),
+        "refused": ("AUDIOHOOK-0003",),
+        "invalid": ("AUDIOHOOK-0004", "AUDIOHOOK-0009"),
+        "late": ("AUDIOHOOK-0006",),
+    }
+)
+
+
+def of_cause(cause: Literal["unavailable", "refused", "invalid", "late"]) -> tuple[str, ...]:
+    """Return the codes of a session that went wrong by what was wrong."""
+    return _BY_CAUSE[cause]
+
+
 def of_step(step: str) -> tuple[str, ...]:
     """Return the codes that a failure of a step can show as; those nobody knows are left out."""
     return tuple(name for name, code in CODES.items() if step in code.steps and code.known != "unknown")

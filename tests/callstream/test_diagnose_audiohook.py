@@ -9,8 +9,10 @@ import pytest
 import trustme
 from websockets.asyncio.server import serve
 
+from callstream import diagnose_audiohook as module
 from callstream.diagnose_audiohook import Finding, Outcome, Target, diagnose
 from runtime.clock import SystemClock
+from simulators.audiohook.report import CallReport
 from simulators.audiohook.signature import Credentials
 from tests.ingest.sources.audiohook.test_auth import KEY, SECRET
 from tests.ingest.test_server import serving
@@ -121,7 +123,7 @@ async def test_a_wrong_secret_shows_in_the_probe_with_what_to_look_for(outlet, k
     (text,) = of("probe", found, Outcome.FAILED)
     assert "refused with 401" in text
     assert "correlation id" in text
-    assert "AUDIOHOOK-0003" in next(finding.codes for finding in found if finding.step == "probe")
+    assert next(finding.codes for finding in found if finding.step == "probe") == ("AUDIOHOOK-0003",)
     assert of("load", found, Outcome.OK) == []
 
 
@@ -191,7 +193,7 @@ async def test_a_server_that_lets_everybody_in_and_counts_from_two_is_found_out(
     async with impostor(handler) as url:
         found = await findings(url)
     assert "Server sequence number out of order" in of("probe", found, Outcome.FAILED)[0]
-    assert "AUDIOHOOK-0004" in next(finding.codes for finding in found if finding.step == "probe")
+    assert next(finding.codes for finding in found if finding.step == "probe") == ("AUDIOHOOK-0004", "AUDIOHOOK-0009")
     assert {text.removeprefix("a request with ") for text in of("refusals", found, Outcome.FAILED)} == {
         "an unknown key is let in",
         "no signature is let in",
@@ -216,3 +218,16 @@ async def test_answers_that_differ_and_a_clock_that_is_wrong_are_warnings():
     warnings = " ".join(of("refusals", found, Outcome.WARNING))
     assert "the answers differ" in warnings
     assert "the server's clock is -" in warnings
+
+
+@pytest.mark.parametrize(
+    ("report", "codes"),
+    [
+        ({"http_status": 503}, ("AUDIOHOOK-0002",)),
+        ({"faults": [{"code": 408, "message": "Timeout waiting for pong"}]}, ("AUDIOHOOK-0006",)),
+        ({"outcome": "lost"}, ("AUDIOHOOK-0004", "AUDIOHOOK-0006", "AUDIOHOOK-0009")),
+    ],
+)
+def test_a_session_that_goes_wrong_shows_as_the_event_of_what_was_wrong(report, codes):
+    found = module._session_failed("load", CallReport("c", "s", "x", "load", **report), "?")
+    assert (found.outcome, found.codes) == (Outcome.FAILED, codes)
