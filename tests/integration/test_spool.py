@@ -28,7 +28,8 @@ from tests.kafka_fixture import CACHE_DIR
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 CALLS = 12
-LONGEST_LOSS_S = 1.0
+LONGEST_LOSS_S = 1.5
+"""What was received in the last second may be missing; the rest is for a machine that does other things too."""
 
 
 @pytest.fixture
