@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from callstream.audited import Deed, actor, audited
-from callstream.follow_list import as_json, table, when
+from callstream.follow_list import LAST_US, as_json, table, when
 from ingest.config import IngestSettings
 from ingest.dialling import LONGEST_ID_CHARACTERS
 from ingest.identity import one_spelling
@@ -183,15 +183,14 @@ def _check(wish: Subscription, *, unchecked: bool) -> None:
 def _expiry(text: str | None, now_us: int) -> int:
     if text is None:
         return -1
-    if span := _SPAN.fullmatch(text):
-        return now_us + int(span[1]) * _UNIT_S[span[2]] * 1_000_000
     try:
-        at_us = moment_us(text)
+        span = _SPAN.fullmatch(text)
+        at_us = now_us + int(span[1]) * _UNIT_S[span[2]] * 1_000_000 if span else moment_us(text)
     except ValueError as mistake:
         message = f"{mistake}, and no span like 90s, 30m, 2h or 7d"
         raise typer.BadParameter(message, param_hint="--expires") from None
-    if at_us <= now_us:
-        message = f"{text!r} is over"
+    if not now_us < at_us <= LAST_US:
+        message = f"{text!r} is over" if at_us <= now_us else f"{text!r} is beyond the year 9999"
         raise typer.BadParameter(message, param_hint="--expires")
     return at_us
 

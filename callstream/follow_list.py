@@ -10,6 +10,8 @@ from ingest.publishing import Standing
 from schemas.codec import as_datum
 from schemas.records import Subscription
 
+LAST_US = 253_402_300_799_999_999
+"""The end of the year 9999, the last that can be written."""
 _WIDEST_CELL = 60
 _HEADINGS = ("CONVERSATION", "SOURCE", "CONNECTION", "ASKED BY", "ASKED AT", "EXPIRES", "")
 
@@ -55,7 +57,9 @@ def _datum(one: Standing, now_us: int) -> dict[str, Any]:
 
 
 def when(at_us: int) -> str:
-    """Return a time as ISO 8601 in UTC, empty for none."""
+    """Return a time as ISO 8601 in UTC, empty for none; whoever writes the topic may have put any number there."""
     if at_us < 0:
         return ""
-    return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if at_us > LAST_US:
+        return "beyond 9999"
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

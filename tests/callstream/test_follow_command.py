@@ -42,6 +42,8 @@ MISTAKES = {
     "no conversation": (["add", "", "--source", "media-streams"], "is not of 1 to"),
     "a parameter": (["add", "c", "--source", "media-streams", "--parameter", "k"], "'k' is no NAME=VALUE"),
     "a time": (["add", "c", "--source", "media-streams", "--expires", "soon"], "'soon' is no time like"),
+    "a span of nothing": (["add", "c", "--source", "media-streams", "--expires", "0s"], "is over"),
+    "a span too long": (["add", "c", "--source", "media-streams", "--expires", f"{10**17}d"], "beyond the year 9999"),
     "a time that is over": (["add", "c", "--source", "media-streams", "--expires", "2020-01-01"], "is over"),
 }
 

@@ -2,7 +2,7 @@
 
 import json
 
-from callstream.follow_list import as_json, table, when
+from callstream.follow_list import LAST_US, as_json, table, when
 from ingest.publishing import Standing
 from schemas.records import Subscription
 
@@ -43,3 +43,11 @@ def test_json_has_every_field_and_says_what_cannot_be_read():
 
 def test_no_time_is_an_empty_text():
     assert when(-1) == ""
+
+
+def test_a_time_beyond_all_calendars_is_listed_and_hides_no_other_call():
+    far = Subscription(conversation_id="far", source_name="appfoundry", requested_at_us=2**62, expires_at_us=2**62)
+    lines = list(table([Standing("far", 0, far), *STANDING], NOW_US))
+    assert lines[1].split() == ["far", "appfoundry", "beyond", "9999", "beyond", "9999"]
+    assert json.loads(as_json([Standing("far", 0, far)], NOW_US))[0]["expires_at_us"] == 2**62
+    assert when(LAST_US) == "9999-12-31T23:59:59Z"
