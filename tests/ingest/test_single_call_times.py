@@ -132,7 +132,15 @@ def test_a_conversation_may_be_silent_for_ten_minutes():
     assert losses("conversation_audio", (), 10 * MINUTE_S) == []
 
 
-@pytest.mark.parametrize(("pings", "lives"), [({}, True), ({"ping_interval_s": 0}, False)])
+@pytest.mark.parametrize(
+    ("pings", "lives"),
+    [
+        ({}, True),
+        ({"ping_interval_s": 59.5}, True),
+        ({"ping_interval_s": 60.5}, False),
+        ({"ping_interval_s": 0}, False),
+    ],
+)
 def test_a_silent_conversation_outlives_a_peer_that_closes_whoever_does_not_ping_for_a_minute(pings, lives):
     async def call() -> tuple[int, int]:
         player = LivePlayer(Script(audio=b"", actions=(Say(20 * 60_000, "?"),)).plan())
