@@ -1,7 +1,7 @@
 """Who followed a call before us: the end of calls.audio → the session to go on from, and when it last wrote anything.
 
-A live session writes ALIVE at least every 60 s, so what a process held until it died stands in the last 75 s. Most of
-it stands in the last seconds: those are read first, and the rest only for calls that were not found there.
+A live session writes ALIVE at least every 60 s, so what a process held until it died stands not far from the end. Most
+of it stands in the last seconds: those are read first, and the rest only for calls that were not found there.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from uuid import UUID
 
 from audio.frames import Frames, decode, unknown_ids
 from ingest.identity import Predecessor
+from ingest.sequencer import QUIET_S
 from runtime.clock import Clock
 from runtime.config import KafkaSettings
 from runtime.errors import CallstreamError, Unavailable
@@ -22,10 +23,8 @@ from schemas import topics
 from schemas.codec import SchemaStore
 from schemas.symbols import FrameKind, Reason, Source
 
-LOOK_BACK_S = 75.0
-"""Beyond the longest that a live session may be quiet."""
-FIRST_LOOK_S = 15.0
-"""A process that died is missed after the session timeout, and its partitions are given away within seconds."""
+_SLACK_S = 3.0
+"""For the clocks of brokers and processes, and the time between two records of a call."""
 _DEADLINE_S = 4.0
 _POLL_MS = 100
 _MAX_RECORDS = 1000
@@ -40,6 +39,15 @@ class Sought(NamedTuple):
     conversation_id: str
     source: Source
     partition: int
+
+
+def looks_s(missed_s: float, tick_s: float) -> tuple[float, float]:
+    """Return how far back the first look goes, and the second.
+
+    A process that died is missed after `missed_s`. It may have done so in the middle of a rebalance, which waits as
+    long for it once more; and its session may have been quiet for as long as one may be, looked at every `tick_s`.
+    """
+    return missed_s + _SLACK_S, QUIET_S + tick_s + 2 * missed_s + _SLACK_S
 
 
 @dataclass(slots=True)
@@ -95,12 +103,22 @@ def _predecessor(session_id: bytes, session: _Session) -> Predecessor:
 class Tail:
     """The end of calls.audio. Reading it takes as long as its deadline at most; what was found by then counts."""
 
-    def __init__(self, kafka: KafkaSettings, registry: Registry, store: SchemaStore, clock: Clock, name: str) -> None:
+    def __init__(  # noqa: PLR0913 - where, with what, and how far
+        self,
+        kafka: KafkaSettings,
+        registry: Registry,
+        store: SchemaStore,
+        clock: Clock,
+        name: str,
+        *,
+        looks: tuple[float, float],
+    ) -> None:
         self._kafka = kafka
         self._registry = registry
         self._store = store
         self._clock = clock
         self._client_id = f"{name}-predecessors"
+        self._looks_s = looks
 
     async def predecessors(self, sought: Collection[Sought]) -> Mapping[Sought, Predecessor]:
         """Return who had the calls before. Raises `Unavailable` where the topic could not be read."""
@@ -121,7 +139,7 @@ class Tail:
             wanted = self._partitions(findings.missing())
             with translated():
                 end: Mapping[TopicPartition, int] = await consumer.end_offsets(wanted)
-            for back_s in (FIRST_LOOK_S, LOOK_BACK_S):
+            for back_s in self._looks_s:
                 wanted = self._partitions(findings.missing())
                 first = await _first_since(consumer, wanted, now_ms - round(back_s * 1000))
                 await self._between(consumer, first, end, findings)

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from ingest.predecessors import LOOK_BACK_S, Sought, Tail
+from ingest.predecessors import Sought, Tail, looks_s
 from ingest.protocol import Call
 from ingest.publishing import Publisher, SubscriptionsTopic
 from ingest.wishes import Change, of_calls
@@ -101,7 +101,9 @@ async def test_the_end_of_the_topic_is_read_as_far_back_as_a_live_session_may_be
     await admin.close()
     producer = await start_producer(settings, client_id="test")
     now_s = clock.wall_s()
-    calls = {"recent": 5.0, "quiet": LOOK_BACK_S - 10, "gone": LOOK_BACK_S + 30}
+    looks = looks_s(20.0, 5.0)
+    # of a process that was missed after 20 s twice, and of a session that had just not yet said that it lives
+    calls = {"recent": 5.0, "quiet": 60 + 5 + 2 * 20.0, "gone": looks[1] + 30}
     for name, age_s in sorted(calls.items(), key=lambda item: -item[1]):
         await producer.send_and_wait(
             topic,
@@ -111,7 +113,7 @@ async def test_the_end_of_the_topic_is_read_as_far_back_as_a_live_session_may_be
             timestamp_ms=round((now_s - age_s) * 1000),
         )
     await producer.stop()
-    tail = Tail(settings, Registry(RegistrySettings()), STORE, clock, "test")
+    tail = Tail(settings, Registry(RegistrySettings()), STORE, clock, "test", looks=looks)
     sought = {name: Sought(name, Source.MEDIA_STREAMS, 1) for name in calls}
     answer = await tail.predecessors([*sought.values(), Sought("nobody", Source.MEDIA_STREAMS, 0)])
     assert {one.conversation_id for one in answer} == {"recent", "quiet"}
