@@ -201,7 +201,7 @@ class Follower:
             return
         try:
             found = await self._means.predecessors(sought)
-        except CallstreamError as error:
+        except (CallstreamError, InvalidRecord) as error:
             self._log.warning("who followed calls before us could not be read", error=str(error), count=len(sought))
             found = {}
         for one in sought:

@@ -15,7 +15,7 @@ from ingest.predecessors import Tail, looks_s
 from ingest.publishing import Publisher, SubscriptionsTopic
 from ingest.session import Surroundings
 from ingest.wishes import of_calls
-from runtime.errors import ConfigError, Unavailable
+from runtime.errors import ConfigError, InvalidRecord, Unavailable
 from runtime.group_table import GroupTable, TableOptions
 from runtime.kafka import connect_with_retry, partition_counts
 from runtime.metrics import INGEST_FOLLOW_MEMBER, INGEST_FOLLOW_PARTITIONS
@@ -85,7 +85,7 @@ class Following:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 counts = await partition_counts(self._service.settings.kafka, [self._topic.topic], self._name)
-        except (ConfigError, TimeoutError) as error:
+        except (ConfigError, InvalidRecord, TimeoutError) as error:
             raise Unavailable(str(error) or "Kafka does not answer", retry_after_s=_ANSWER_S) from error
         if not counts:
             message = f"topic is missing: {self._topic.topic}; `callstream topics apply` creates it"

@@ -9,7 +9,7 @@ from collections import deque
 
 from runtime.config import KafkaSettings
 from runtime.deadletter import headers, kept
-from runtime.errors import CallstreamError
+from runtime.errors import CallstreamError, InvalidRecord
 from runtime.kafka import AIOKafkaProducer, start_producer, stop_quietly, translated
 from runtime.log import Logger
 from runtime.table_rows import Row
@@ -47,9 +47,19 @@ class Letters:
             async with asyncio.timeout(_DEADLINE_S):
                 producer = await start_producer(self._kafka, client_id=f"{self._group}-dlq")
                 while self._waiting:
-                    await self._write(producer, *self._waiting[0])
+                    try:
+                        await self._write(producer, *self._waiting[0])
+                    except InvalidRecord as error:
+                        # time does not change it, and the topic itself holds the record
+                        row, _ = self._waiting[0]
+                        self._log.error(
+                            "a dead letter is too long or refused; it is not written",
+                            error=str(error),
+                            partition=row.partition,
+                            offset=row.offset,
+                        )
                     self._waiting.popleft()
-        except (CallstreamError, TimeoutError) as error:
+        except (CallstreamError, InvalidRecord, TimeoutError) as error:
             self._log.warning("dead letters wait for Kafka", error=str(error), count=len(self._waiting))
         finally:
             await stop_quietly(producer, 1.0)

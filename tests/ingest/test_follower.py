@@ -12,7 +12,7 @@ from ingest.identity import Lineage, Predecessor
 from ingest.predecessors import Sought
 from ingest.protocol import Call, Ended
 from runtime.clock import ManualClock
-from runtime.errors import Unavailable
+from runtime.errors import InvalidRecord, Unavailable
 from runtime.kafka import Partitioner
 from runtime.log import get_logger
 from runtime.metrics import INGEST_FOLLOW_REFUSED, INGEST_FOLLOWED, total
@@ -61,7 +61,7 @@ class World:
     found: dict[str, Predecessor] = field(default_factory=dict)
     sought: list[Sought] = field(default_factory=list)
     registry: bool = True
-    tail: bool = True
+    tail: Exception | None = None
 
     def __post_init__(self) -> None:
         self.dialled, self.lineage, self.clock, self.store = Dialled(), Lineage(), ManualClock(), SchemaStore()
@@ -88,9 +88,8 @@ class World:
 
     async def _predecessors(self, sought: Collection[Sought]) -> Mapping[Sought, Predecessor]:
         self.sought += sought
-        if not self.tail:
-            message = "no broker answers"
-            raise Unavailable(message)
+        if self.tail is not None:
+            raise self.tail
         return {one: self.found[one.conversation_id] for one in sought if one.conversation_id in self.found}
 
     def row(self, wish: Subscription | bytes | None, key: str = "", partition: int | None = None) -> Row:
@@ -148,8 +147,9 @@ async def test_a_live_wish_is_nobody_s_before_and_looks_for_nobody():
     assert world.sought == []
 
 
-async def test_calls_are_followed_also_where_nobody_can_say_who_had_them():
-    world = World(tail=False)
+@pytest.mark.parametrize("error", [Unavailable("no broker answers"), InvalidRecord("the broker refused")], ids=str)
+async def test_calls_are_followed_also_where_nobody_can_say_who_had_them(error):
+    world = World(tail=error)
     await world.follower.took([world.row(wish())])
     assert set(world.dialled.followed) == {("media-streams", "c-1")}
 
