@@ -175,7 +175,9 @@ class Platform:
         """Take down whether a conversation is paused. What was known of one that has ended goes on holding."""
         session = (self, watched.conversation)
         if found.paused is None:
-            if watched.told and found.ended_at_s is None:
+            # an end that lies further ahead than clocks differ is none
+            ended = found.ended_at_s is not None and found.ended_at_s <= self._clock.wall_s() + self._limits.window_s
+            if watched.told and not ended:
                 watched.told = False
                 self._forget(watched)
             return

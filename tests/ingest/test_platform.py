@@ -210,6 +210,15 @@ async def test_what_was_known_of_a_conversation_holds_while_its_last_audio_comes
         assert rig.book.state("a") is PauseState.ACTIVE
 
 
+async def test_an_end_that_lies_far_ahead_lets_nothing_go_on_holding(rig):
+    rig.fake.bodies = {"a": ACTIVE}
+    async with rig.asking("a"):
+        await rig.until("a", PauseState.ACTIVE)
+        rig.fake.bodies["a"] = b'{"endTime": "%s"}' % iso(rig.clock.wall_s() + 3600).encode()
+        await rig.until("a", PauseState.UNKNOWN)
+    assert rig.over == []
+
+
 async def test_a_token_that_is_refused_is_replaced_and_the_question_put_again(rig):
     rig.fake.bodies = {"a": ACTIVE}
     await rig.token.get()
@@ -402,7 +411,7 @@ async def test_an_id_is_watched_in_one_spelling(rig):
     async with rig.asking(name.upper(), name):
         await rig.until(name, PauseState.PAUSED)
         await rig.fake.times(name, 2)
-        assert metric("watched_conversations") == 1
+        assert metric("conversations_open") == 1
     assert set(rig.fake.asked) == {name}
 
 
