@@ -22,7 +22,7 @@ FROM python:3.11-slim
 RUN pip uninstall --yes --root-user-action ignore setuptools wheel pip \
     && groupadd --gid 10001 callstream \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin callstream \
-    && install -d -m 0700 -o 10001 -g 10001 /data /data/audit /data/audit-heads /data/recordings /data/recording-work
+    && install -d -m 0700 -o 10001 -g 10001 /data /data/audit /data/audit-heads /data/recordings /data/recording-work /data/spool
 COPY --from=build /opt/callstream /opt/callstream
 ENV PATH=/opt/callstream/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

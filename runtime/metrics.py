@@ -166,7 +166,7 @@ INGEST_SPOOL_LOST_SESSIONS = Counter(
     "Sessions that an earlier process left open; each got GAP and CLOSED (INGEST_LOST).",
 )
 INGEST_PLATFORM_WATCHED = Gauge(
-    "callstream_ingest_platform_watched_conversations", "Conversations the platform is asked about."
+    "callstream_ingest_platform_conversations_open", "Conversations the platform is asked about."
 )
 INGEST_PLATFORM_QUESTIONS = Counter(
     "callstream_ingest_platform_questions_total", "Questions about a conversation, by what came of them.", ["outcome"]
@@ -180,13 +180,13 @@ INGEST_PLATFORM_STALE = Counter(
     "callstream_ingest_platform_stale_total", "Times no answer came for so long that the last one counted no more."
 )
 INGEST_FOLLOW_MEMBER = Gauge(
-    "callstream_ingest_follow_member", "1 while this process is a member of the group that shares calls.subscriptions."
+    "callstream_ingest_follow_member_info", "1 while this process is a member of the group that shares calls.subscriptions."
 )
 INGEST_FOLLOW_PARTITIONS = Gauge(
-    "callstream_ingest_follow_partitions", "Partitions of calls.subscriptions whose calls this process follows."
+    "callstream_ingest_follow_partitions_owned", "Partitions of calls.subscriptions whose calls this process follows."
 )
 INGEST_FOLLOWED = Gauge(
-    "callstream_ingest_followed_calls", "Calls followed here because a subscription says so.", ["source"]
+    "callstream_ingest_followed_calls_owned", "Calls followed here because a subscription says so.", ["source"]
 )
 INGEST_FOLLOW_REFUSED = Counter(
     "callstream_ingest_subscriptions_refused_total", "Subscriptions that could not be followed.", ["reason"]

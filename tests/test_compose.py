@@ -37,6 +37,7 @@ SECRETS = {
     "audiohook_keys": json.dumps({"key": "c2VjcmV0"}),
     "audit_digest_key": "x" * 40,
     "cognigy_url_token": "x" * 64,
+    "spool_key": "c3Bvb2wga2V5IG9mIDMyIGJ5dGVzIGZvciB0ZXN0cyE=",
 }
 KRAFT = {
     "KAFKA_NODE_ID",

@@ -21,6 +21,7 @@ LABELS = {
     "channel",
     "kind",
     "what",  # a fixed phrase of a protocol
+    "predecessor",  # found, or none
     "input",  # where an utterance comes from
     "mark",  # what makes a bot's turn remarkable
     "state",  # how a bot's turn ended
