@@ -16,6 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from ingest.protocol import Admitted
+from ingest.turnstile import Turnstile
 from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
 
@@ -30,6 +31,10 @@ class Door(Protocol):
     @property
     def max_header_bytes(self) -> int:
         """Longest request."""
+
+    @property
+    def turnstile(self) -> Turnstile:
+        """What a new socket waits at before its request is read."""
 
     @property
     def handshake_deadline_s(self) -> float:
@@ -64,6 +69,9 @@ class AcceptedConnection(ServerConnection):
         if not self._door.entered(self):
             self._turn_away(http.HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After: 1\r\n")
         else:
+            # a request costs as much as dozens of messages of audio, which must not wait for a burst of them
+            self.transport.pause_reading()
+            self._door.turnstile.wait(self._read_on)
             self._late = self.loop.call_later(self._door.handshake_deadline_s, self._too_late)
 
     def data_received(self, data: bytes) -> None:
@@ -100,6 +108,10 @@ class AcceptedConnection(ServerConnection):
         super().data_received(data)
         if self.request is not None:
             self._in_time()
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _in_time(self) -> None:
         if self._late is not None:

@@ -26,6 +26,7 @@ from ingest.certificate import Certificate
 from ingest.protocol import Admitted
 from ingest.session import Session, Surroundings
 from ingest.table import Listening
+from ingest.turnstile import Turnstile
 from runtime.errors import ConfigError
 from runtime.metrics import INGEST_CONNECTIONS, INGEST_KEY_CHANGES, INGEST_REFUSED
 
@@ -41,6 +42,8 @@ _CLOSE_S = 10.0
 _END_S = 1.0
 """How long closing the connections that are left may take."""
 _GOING_AWAY = 1001
+_REQUESTS_A_TURN = 4
+"""So many requests to connect are begun at each turn of the loop; one takes about a millisecond in all."""
 _AGAIN_S = 1.0
 """When to come again, where nobody can know."""
 _OTHER_FILES = 256
@@ -63,6 +66,7 @@ class IngestServer:
         self._places = Places(self._limits.max_connections, self._limits.max_per_organisation)
         self._bucket = Bucket(self._limits.handshakes_per_s, self._limits.handshake_burst)
         self._complaints = Complaints()
+        self._turnstile = Turnstile(_REQUESTS_A_TURN)
         self._asking: set[AcceptedConnection] = set()
         self._refreshed_s = float("-inf")
         self._server: Server | None = None
@@ -84,6 +88,11 @@ class IngestServer:
     def connections(self) -> int:
         """Number of connections served now."""
         return len(self._sessions)
+
+    @property
+    def turnstile(self) -> Turnstile:
+        """What a new socket waits at before its request is read."""
+        return self._turnstile
 
     @property
     def max_header_bytes(self) -> int:

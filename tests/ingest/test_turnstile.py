@@ -1,0 +1,26 @@
+import asyncio
+from functools import partial
+
+from ingest.turnstile import Turnstile
+
+
+async def test_so_many_enter_at_each_turn_in_the_order_they_came():
+    turnstile, entered = Turnstile(2), []
+    for number in range(5):
+        turnstile.wait(partial(entered.append, number))
+    counts = []
+    for _ in range(4):
+        counts.append(len(entered))
+        await asyncio.sleep(0)
+    assert counts == [0, 2, 4, 5]
+    assert entered == [0, 1, 2, 3, 4]
+
+
+async def test_who_comes_when_all_are_in_waits_for_the_next_turn():
+    turnstile, entered = Turnstile(2), []
+    turnstile.wait(partial(entered.append, 0))
+    await asyncio.sleep(0)
+    turnstile.wait(partial(entered.append, 1))
+    assert entered == [0]
+    await asyncio.sleep(0)
+    assert entered == [0, 1]
