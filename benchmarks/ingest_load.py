@@ -7,13 +7,15 @@ until the same moment. Lateness is how long after its due time a frame was hande
 
 import base64
 import gc
+import heapq
 import json
 import os
+import random
 import secrets
 import select
 import socket
 import sys
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,7 +72,6 @@ class Connection:
         self.call = call
         self.protocol: ClientProtocol | None = None
         self.sent = 0
-        self.due_s = 0.0
         self.over = False
         self.closing = False
         self._inbox = bytearray()
@@ -179,7 +180,7 @@ class Load:
         self._scenario = Scenario("load", media.tone(plan.frame_ms))
         self._poll = select.epoll()
         self._open: dict[int, Connection] = {}
-        self._turns: deque[Connection] = deque()
+        self._turns: list[tuple[float, int, Connection]] = []
         self.all: list[Connection] = []
         self.late = Histogram()
         self._end_s = 0.0
@@ -218,7 +219,7 @@ class Load:
 
     def _listen(self, until_s: float) -> None:
         if self._turns:
-            until_s = min(until_s, self._turns[0].due_s)
+            until_s = min(until_s, self._turns[0][0])
         for number, _ in self._poll.poll(max(0.0, until_s - now_s())):
             connection = self._open[number]
             was_open = connection.protocol is not None and connection.protocol.phase is not Phase.OPENING
@@ -226,28 +227,30 @@ class Load:
             if connection.over:
                 del self._open[number]
             elif not was_open and connection.protocol is not None and connection.protocol.phase is Phase.ACTIVE:
-                connection.due_s = now_s() + self._period_s
-                self._turns.append(connection)
+                # the platform's frames keep no step with its calls, nor with each other
+                first_s = now_s() + random.uniform(0, self._period_s)
+                heapq.heappush(self._turns, (first_s, number, connection))
 
     def _send_due(self) -> None:
-        """Send the frames that are due. All calls have the same period, so whoever is next stands first."""
+        """Send the frames that are due."""
         turns = self._turns
-        while turns and turns[0].due_s <= (now := now_s()):
-            connection = turns.popleft()
+        while turns and turns[0][0] <= (now := now_s()):
+            due_s, number, connection = turns[0]
             protocol = connection.protocol
             if protocol is None or protocol.phase is not Phase.ACTIVE:
+                heapq.heappop(turns)
                 continue
             connection.push()
             connection.write(self._frames[connection.sent % _CONTENTS])
-            self.late.add(now_s() - connection.due_s)
+            self.late.add(now_s() - due_s)
             connection.sent += 1
             protocol.audio_sent(self._samples)
             if protocol.deadline_s is not None and protocol.deadline_s <= now:
                 protocol.tick(now)
-            connection.due_s += self._period_s
-            if connection.due_s < self._end_s:
-                turns.append(connection)
+            if due_s + self._period_s < self._end_s:
+                heapq.heapreplace(turns, (due_s + self._period_s, number, connection))
             else:
+                heapq.heappop(turns)
                 protocol.close("end", now)
             if protocol.outgoing:
                 connection.speak()
