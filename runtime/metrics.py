@@ -180,7 +180,8 @@ INGEST_PLATFORM_STALE = Counter(
     "callstream_ingest_platform_stale_total", "Times no answer came for so long that the last one counted no more."
 )
 INGEST_FOLLOW_MEMBER = Gauge(
-    "callstream_ingest_follow_member_info", "1 while this process is a member of the group that shares calls.subscriptions."
+    "callstream_ingest_follow_member_info",
+    "1 while this process is a member of the group that shares calls.subscriptions.",
 )
 INGEST_FOLLOW_PARTITIONS = Gauge(
     "callstream_ingest_follow_partitions_owned", "Partitions of calls.subscriptions whose calls this process follows."
