@@ -11,7 +11,7 @@ from ingest.config import IngestSettings
 from ingest.dial import DialledSource
 from ingest.follower import Follower, Follows, Means
 from ingest.letters import Letters
-from ingest.predecessors import Tail, looks_s
+from ingest.predecessors import Tail, looks_of
 from ingest.publishing import Publisher, SubscriptionsTopic
 from ingest.session import Surroundings
 from ingest.wishes import of_calls
@@ -94,7 +94,7 @@ class Following:
 
     def _means(self) -> Means:
         service = self._service
-        looks = looks_s(self._own.session_timeout_ms / 1000, service.settings.tick_interval_s)
+        looks = looks_of(self._own.session_timeout_ms / 1000, service.settings.tick_interval_s)
         tail = Tail(service.settings.kafka, service.registry, service.store, service.clock, self._name, looks=looks)
         return Means(
             dialling=self._dialling,

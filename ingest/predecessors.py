@@ -1,7 +1,9 @@
 """Who followed a call before us: the end of calls.audio → the session to go on from, and when it last wrote anything.
 
 A live session writes ALIVE at least every 60 s, so what a process held until it died stands not far from the end. Most
-of it stands in the last seconds: those are read first, and the rest only for calls that were not found there.
+of it stands in the last seconds: those are read first, and the rest only for calls that were not found there. Every
+process writes TICKs; where none stand, nobody wrote: Kafka was away, or all processes were. Then the end is where that
+silence began.
 """
 
 import asyncio
@@ -25,6 +27,9 @@ from schemas.symbols import FrameKind, Reason, Source
 
 _SLACK_S = 3.0
 """For the clocks of brokers and processes, and the time between two records of a call."""
+LONGEST_SILENCE_S = 900.0
+"""Consumers close a session of which they heard nothing for longer."""
+_BISECT_TO_MS = 1000
 _DEADLINE_S = 4.0
 _POLL_MS = 100
 _MAX_RECORDS = 1000
@@ -41,13 +46,21 @@ class Sought(NamedTuple):
     partition: int
 
 
-def looks_s(missed_s: float, tick_s: float) -> tuple[float, float]:
-    """Return how far back the first look goes, and the second.
+class Looks(NamedTuple):
+    """How far back the first look goes and the second; and how long a log is silent only where nobody writes to it."""
 
-    A process that died is missed after `missed_s`. It may have done so in the middle of a rebalance, which waits as
-    long for it once more; and its session may have been quiet for as long as one may be, looked at every `tick_s`.
+    first_s: float
+    second_s: float
+    silence_s: float
+
+
+def looks_of(missed_s: float, tick_s: float) -> Looks:
+    """Return the looks that find what a dead process held.
+
+    It is missed after `missed_s`. It may have died in the middle of a rebalance, which waits as long for it once more;
+    and its session may have been quiet for as long as one may be, looked at every `tick_s`.
     """
-    return missed_s + _SLACK_S, QUIET_S + tick_s + 2 * missed_s + _SLACK_S
+    return Looks(missed_s + _SLACK_S, QUIET_S + tick_s + 2 * missed_s + _SLACK_S, 2 * tick_s + _SLACK_S)
 
 
 @dataclass(slots=True)
@@ -111,14 +124,14 @@ class Tail:
         clock: Clock,
         name: str,
         *,
-        looks: tuple[float, float],
+        looks: Looks,
     ) -> None:
         self._kafka = kafka
         self._registry = registry
         self._store = store
         self._clock = clock
         self._client_id = f"{name}-predecessors"
-        self._looks_s = looks
+        self._looks = looks
 
     async def predecessors(self, sought: Collection[Sought]) -> Mapping[Sought, Predecessor]:
         """Return who had the calls before. Raises `Unavailable` where the topic could not be read."""
@@ -139,14 +152,27 @@ class Tail:
             wanted = self._partitions(findings.missing())
             with translated():
                 end: Mapping[TopicPartition, int] = await consumer.end_offsets(wanted)
-            for back_s in self._looks_s:
-                wanted = self._partitions(findings.missing())
-                first = await _first_since(consumer, wanted, now_ms - round(back_s * 1000))
-                await self._between(consumer, first, end, findings)
-                # what was read is not read again
-                end = {**end, **first}
+            await self._look(consumer, dict.fromkeys(wanted, now_ms), end, findings)
+            wanted = self._partitions(findings.missing())
+            fell_ms, spoke = await _silences(consumer, wanted, now_ms, self._looks)
+            await self._look(consumer, fell_ms, {**end, **spoke}, findings)
         finally:
             await stop_quietly(consumer, 1.0)
+
+    async def _look(
+        self,
+        consumer: AIOKafkaConsumer,
+        ends_ms: Mapping[TopicPartition, int],
+        end: Mapping[TopicPartition, int],
+        findings: Findings,
+    ) -> None:
+        """Look back from a time in each partition, and no further than for what is missing."""
+        for back_s in (self._looks.first_s, self._looks.second_s):
+            wanted = [tp for tp in self._partitions(findings.missing()) if tp in ends_ms]
+            first = await _first_since(consumer, {tp: ends_ms[tp] - round(back_s * 1000) for tp in wanted})
+            await self._between(consumer, first, end, findings)
+            # what was read is not read again
+            end = {**end, **first}
 
     def _partitions(self, sought: Iterable[Sought]) -> list[TopicPartition]:
         topic = f"{self._kafka.topic_prefix}{topics.AUDIO.name}"
@@ -182,12 +208,33 @@ class Tail:
         findings.take(keys, decode(values, self._store))
 
 
-async def _first_since(
-    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], since_ms: int
-) -> dict[TopicPartition, int]:
+async def _first_since(consumer: AIOKafkaConsumer, since_ms: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
     """Return where the records since a time begin; partitions without any are left out."""
-    if not partitions:
+    if not since_ms:
         return {}
     with translated():
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+        found = await consumer.offsets_for_times(dict(since_ms))
     return {tp: place.offset for tp, place in found.items() if place is not None}
+
+
+async def _silences(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], now_ms: int, looks: Looks
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Return when the silence began that a look ends in, and where it ended, for partitions in which it does."""
+    late_ms = now_ms - round(looks.second_s * 1000)
+    spoke = await _first_since(consumer, dict.fromkeys(partitions, late_ms))
+
+    async def same(since_ms: Mapping[TopicPartition, int]) -> set[TopicPartition]:
+        found = await _first_since(consumer, since_ms)
+        return {tp for tp in since_ms if found.get(tp) == spoke.get(tp)}
+
+    silent = await same(dict.fromkeys(partitions, late_ms - round(looks.silence_s * 1000)))
+    silent -= await same(dict.fromkeys(silent, now_ms - round(LONGEST_SILENCE_S * 1000)))
+    low = dict.fromkeys(silent, now_ms - round(LONGEST_SILENCE_S * 1000))
+    high = dict.fromkeys(silent, late_ms)
+    while any(high[tp] - low[tp] > _BISECT_TO_MS for tp in silent):
+        middle = {tp: (low[tp] + high[tp]) // 2 for tp in silent}
+        still = await same(middle)
+        for tp in silent:
+            (high if tp in still else low)[tp] = middle[tp]
+    return high, {tp: offset for tp, offset in spoke.items() if tp in silent}

@@ -6,7 +6,7 @@ import pytest
 
 from audio.frames import decode
 from ingest.identity import Predecessor, uuid7
-from ingest.predecessors import Findings, Sought, looks_s
+from ingest.predecessors import Findings, Sought, looks_of
 from ingest.sequencer import Encoding
 from schemas.codec import SchemaStore
 from schemas.records import AudioFrame
@@ -75,7 +75,8 @@ def test_ticks_and_what_cannot_be_read_say_nothing():
 
 @pytest.mark.parametrize(("missed_s", "tick_s"), [(1, 0.1), (6, 5), (60, 60)])
 def test_the_second_look_reaches_what_a_quiet_session_wrote_before_its_process_died(missed_s, tick_s):
-    first_s, second_s = looks_s(missed_s, tick_s)
+    first_s, second_s, silence_s = looks_of(missed_s, tick_s)
     assert first_s > missed_s
+    assert silence_s > tick_s
     # the last sign of life just before the minute, and a death in the middle of a rebalance
     assert second_s > 60 + tick_s + 2 * missed_s

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from ingest.predecessors import Sought, Tail, looks_s
+from ingest.predecessors import Looks, Sought, Tail, looks_of
 from ingest.protocol import Call
 from ingest.publishing import Publisher, SubscriptionsTopic
 from ingest.wishes import Change, of_calls
@@ -92,30 +92,67 @@ async def test_a_record_without_a_key_hides_no_other_on_a_topic_that_takes_it(ka
     assert await topic.read() == ({"c-1": wish}, 4)
 
 
+class Log:
+    """A calls.audio of two partitions whose records have times of our own: the topic itself has the broker's."""
+
+    def __init__(self, kafka: str) -> None:
+        self.settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex}.")
+        self.topic = f"{self.settings.topic_prefix}{AUDIO.name}"
+        self.clock = SystemClock()
+        self.now_s = self.clock.wall_s()
+
+    async def hold(self, ages_s: list[tuple[str | None, float]]) -> None:
+        """Hold a record of each call at its age, in partition 1; None: a TICK."""
+        admin = await start_admin(self.settings, client_id="test")
+        await admin.create_topics([NewTopic(self.topic, 2, 1)])
+        await admin.close()
+        producer = await start_producer(self.settings, client_id="test")
+        for name, age_s in sorted(ages_s, key=lambda one: -one[1]):
+            at_s = self.now_s - age_s
+            await producer.send_and_wait(
+                self.topic,
+                frame(NEW, FrameKind.TICK if name is None else FrameKind.ALIVE, at_s),
+                key=None if name is None else name.encode(),
+                partition=1,
+                timestamp_ms=round(at_s * 1000),
+            )
+        await producer.stop()
+
+    async def before(self, looks: Looks, *names: str) -> dict[str, float]:
+        """Return how long ago those were heard last of whom anything is found."""
+        tail = Tail(self.settings, Registry(RegistrySettings()), STORE, self.clock, "test", looks=looks)
+        sought = [Sought(name, Source.MEDIA_STREAMS, 1) for name in names]
+        answer = await tail.predecessors([*sought, Sought("nobody", Source.MEDIA_STREAMS, 0)])
+        return {
+            one.conversation_id: round(self.now_s - (found.last_captured_s or 0), 3) for one, found in answer.items()
+        }
+
+
 async def test_the_end_of_the_topic_is_read_as_far_back_as_a_live_session_may_be_quiet(kafka):
-    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex}.")
-    topic, clock = f"{settings.topic_prefix}{AUDIO.name}", SystemClock()
-    admin = await start_admin(settings, client_id="test")
-    # record times of our own: the topic itself has the broker's
-    await admin.create_topics([NewTopic(topic, 2, 1)])
-    await admin.close()
-    producer = await start_producer(settings, client_id="test")
-    now_s = clock.wall_s()
-    looks = looks_s(20.0, 5.0)
+    log, looks = Log(kafka), looks_of(20.0, 5.0)
     # of a process that was missed after 20 s twice, and of a session that had just not yet said that it lives
-    calls = {"recent": 5.0, "quiet": 60 + 5 + 2 * 20.0, "gone": looks[1] + 30}
-    for name, age_s in sorted(calls.items(), key=lambda item: -item[1]):
-        await producer.send_and_wait(
-            topic,
-            frame(NEW, FrameKind.ALIVE, now_s - age_s),
-            key=name.encode(),
-            partition=1,
-            timestamp_ms=round((now_s - age_s) * 1000),
-        )
-    await producer.stop()
-    tail = Tail(settings, Registry(RegistrySettings()), STORE, clock, "test", looks=looks)
-    sought = {name: Sought(name, Source.MEDIA_STREAMS, 1) for name in calls}
-    answer = await tail.predecessors([*sought.values(), Sought("nobody", Source.MEDIA_STREAMS, 0)])
-    assert {one.conversation_id for one in answer} == {"recent", "quiet"}
-    for name in ("recent", "quiet"):
-        assert answer[sought[name]].last_captured_s == pytest.approx(now_s - calls[name], abs=1e-5)
+    calls = {"recent": 5.0, "quiet": 60 + 5 + 2 * 20.0}
+    ticks = [(None, 5.0 * number) for number in range(40)]
+    await log.hold([*calls.items(), ("gone", looks.second_s + 30), *ticks])
+    assert await log.before(looks, "recent", "quiet", "gone") == calls
+
+
+@pytest.mark.parametrize("back_s", [3.0, None], ids=["others write again", "nobody wrote since"])
+async def test_where_nobody_wrote_for_minutes_the_end_is_before_that(kafka, back_s):
+    log, looks = Log(kafka), looks_of(6.0, 5.0)
+    calls = {"heard": 300.5, "quiet": 362.0}
+    await log.hold(
+        [
+            *calls.items(),
+            ("gone", 700.0),
+            *[(None, 300 + 5.0 * number) for number in range(100)],
+            *([] if back_s is None else [(None, back_s)]),
+        ]
+    )
+    assert await log.before(looks, "heard", "quiet", "gone") == calls
+
+
+async def test_after_a_quarter_of_an_hour_of_silence_nobody_is_sought(kafka):
+    log, looks = Log(kafka), looks_of(6.0, 5.0)
+    await log.hold([("heard", 1_000.0), (None, 1_000.0)])
+    assert await log.before(looks, "heard") == {}
