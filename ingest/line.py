@@ -190,6 +190,7 @@ class Line:
         if self._session.token_refused and connection.token is not None:
             self._dialer.invalidate(connection.token)
         if self._session.given_up is not None:
+            self._dialer.begin_anew()
             raise _Refused(self._session.given_up, connection.attempt)
 
     async def _while_wanted(self, waiting: Awaitable[T]) -> T | None:

@@ -113,6 +113,10 @@ class Dialer:
             if connection is not None:
                 return connection
 
+    def begin_anew(self) -> None:
+        """Give the next dial the whole budget: the peer was reached, and refused in its own words."""
+        self._next = None
+
     def invalidate(self, token: str) -> None:
         """Forget a token the peer refused in its own words: the next dial gets a new one."""
         if self._token is not None:

@@ -48,6 +48,7 @@ class FakeDialer:
         self.attempt = 1
         self.idle = asyncio.Event()
         self.invalidated: list[str] = []
+        self.begun_anew = 0
 
     async def connect(self) -> Pipe:
         if not self.script:
@@ -60,6 +61,9 @@ class FakeDialer:
 
     def invalidate(self, token: str) -> None:
         self.invalidated.append(token)
+
+    def begin_anew(self) -> None:
+        self.begun_anew += 1
 
 
 class Machine:
@@ -548,6 +552,7 @@ async def test_a_token_that_was_refused_in_a_message_is_not_used_again():
     rig = Rig(first, second, wants_token=True)
     await rig.line.run()
     assert rig.dialer.invalidated == ["stale"]
+    assert rig.dialer.begun_anew == 1
     assert rig.machines[0].tokens == ["stale", "fresh"]
 
 

@@ -151,6 +151,16 @@ async def test_who_asks_again_after_giving_up_gets_the_whole_budget():
         assert metric("attempts_total", outcome="unreachable") == before + 3 * time
 
 
+async def test_a_peer_that_refused_in_its_own_words_is_dialled_with_the_whole_budget_again():
+    async with Peer().serving() as peer:
+        dialling = dialer(peer.url)
+        for _ in range(5):
+            connection = await dialling.connect()
+            assert connection.attempt == 1
+            await connection.close(4000)
+            dialling.begin_anew()
+
+
 async def test_a_name_that_nobody_knows_is_tried_as_often_as_allowed(monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
