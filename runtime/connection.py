@@ -203,7 +203,7 @@ class Connection:
         if self._dead or (unanswered and not self._closing):
             return _ABNORMAL, "", ClosedBy.TIMEOUT
         if received is not None and error.rcvd_then_sent is not False:
-            return received.code, self._without_token(received.reason), ClosedBy.REMOTE
+            return received.code, self._reason(received.reason), ClosedBy.REMOTE
         if sent is not None:
             return sent.code, sent.reason, ClosedBy.LOCAL
         return _ABNORMAL, "", ClosedBy.NETWORK
@@ -214,6 +214,14 @@ class Connection:
         if token is None or len(token) < _SHORTEST_TOKEN_CHARACTERS or token not in text:
             return text
         return text.replace(token, "...")
+
+    def _reason(self, text: str) -> str:
+        """Return the reason of a close likewise. It has 123 bytes at most, so a long token is cut short there."""
+        text, token = self._without_token(text), self.token or ""
+        for size in range(len(token) - 1, _SHORTEST_TOKEN_CHARACTERS - 1, -1):
+            if text.endswith(token[:size]):
+                return f"{text[:-size]}..."
+        return text
 
     def _loss(self) -> ConnectionLost:
         return self.lost or ConnectionLost(_ABNORMAL, "", ClosedBy.NETWORK)

@@ -493,6 +493,19 @@ async def test_what_the_peer_says_is_told_without_the_token_that_it_repeats():
     assert ended(connection.lost) == (4401, "not good: Bearer ...", ClosedBy.REMOTE)
 
 
+async def test_a_token_cut_short_by_the_end_of_a_reason_is_left_out_too():
+    token = "t0ken" * 60
+
+    async def cut(peer):
+        await peer.close(4401, f"not good: {peer.request.headers['Authorization']}"[:123])
+
+    async with serve(cut, "127.0.0.1", 0, ping_interval=None, close_timeout=1) as server:
+        connection = await dialer(url_of(server), token=Tokens(token)).connect()
+        with pytest.raises(ConnectionLost):
+            await connection.receive()
+    assert ended(connection.lost) == (4401, "not good: Bearer ...", ClosedBy.REMOTE)
+
+
 async def test_a_token_so_short_that_any_message_may_hold_it_changes_none():
     async with repeated("fifteen-letters") as connection:
         assert await connection.receive() == "not good: Bearer fifteen-letters"

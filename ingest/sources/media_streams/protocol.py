@@ -6,6 +6,7 @@ or it is told to stop.
 
 from collections.abc import Iterable
 
+from ingest.identity import one_spelling
 from ingest.link import Link, exhausted
 from ingest.protocol import (
     Call,
@@ -168,7 +169,7 @@ class MediaStreamsProtocol:
         try:
             message = parse(text, scale.sequence_bits, scale.timestamp_bits)
             if isinstance(message, Packet):
-                followed = self._followed.get(message.interaction_id)
+                followed = self._named_call(message.interaction_id)
                 outside = Observed(Observation.AUDIO_OUTSIDE_SESSION)
                 return [outside] if followed is None else followed.take(message, now_s)
         except MalformedMessage as defect:
@@ -180,19 +181,24 @@ class MediaStreamsProtocol:
             return self._failure_of_any(failure, now_s)
         return self._failure_of_one(failure.interaction_id, failure, now_s)
 
+    def _named_call(self, interaction_id: str) -> Followed | None:
+        """Return the call a message names, in whichever spelling."""
+        found = self._followed.get(interaction_id)
+        return self._followed.get(one_spelling(interaction_id)) if found is None else found
+
     def receive_binary(self, data: bytes, now_s: float) -> list[Effect]:  # noqa: ARG002 - the interface
         """Count a binary message: this source sends none."""
         return [self._odd(Observation.UNEXPECTED_MESSAGE, "a binary message")]
 
     def _failure_of_one(self, key: str, failure: Failure, now_s: float) -> list[Effect]:
         """Take an error that names its interaction."""
-        followed = self._followed.get(key)
+        followed = self._named_call(key)
         if followed is None:
             # what was left is still sent, for nobody can unsubscribe, and so is its end
-            defect = "" if key in self._left else "an error of no interaction followed here"
+            defect = "" if {key, one_spelling(key)} & self._left else "an error of no interaction followed here"
             return [self._odd(Observation.UNEXPECTED_MESSAGE, defect)]
         if failure.code == NOT_AVAILABLE and followed.flows:
-            del self._followed[key]
+            del self._followed[followed.key]
             return followed.over(failure) + self._finish_without_calls()
         effects: list[Effect] = []
         if failure.code != NOT_AVAILABLE and not followed.refusals:

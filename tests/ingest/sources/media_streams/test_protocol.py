@@ -53,6 +53,15 @@ def connected(*interactions: str, **wanted) -> Stream:
     return stream
 
 
+def test_a_call_may_be_named_in_another_spelling():
+    stream = connected(CALL, OTHER)
+    (audio,) = stream.send(packet(1, CALL.upper()))
+    assert audio.key == CALL
+    closed = stream.send(not_available(CALL.upper()))[-1]
+    assert (type(closed), closed.key, closed.reason) == (SessionClosed, CALL, Reason.END)
+    assert counted(stream.send(packet(2, CALL.upper()))) == [(Observation.AUDIO_OUTSIDE_SESSION, "")]
+
+
 def counted(effects) -> list[tuple[Observation, str]]:
     assert all(isinstance(effect, Observed) for effect in effects)
     return [(effect.what, effect.detail) for effect in effects]
