@@ -127,17 +127,18 @@ class Platform:
             self._changed.set()
 
     async def _exchange(self, watched: Watched) -> str:
-        """Return what came of a question, in one word."""
+        """Return what came of a question, in one word. Where there is no token, all others would ask for one in vain."""
+        token = None
         try:
             token = await self._token.get()
             sent_s = self._clock.monotonic_s()
             headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
             answer = await self._http.request("GET", self._url(watched.conversation), headers=headers)
         except Unavailable as error:
-            if error.retry_after_s is not None:
-                self._polls.hold(self._clock.monotonic_s() + error.retry_after_s)
+            self._hold(error.retry_after_s or (0.0 if token else self._limits.interval_s))
             return "unavailable"
         except ConfigError:
+            self._hold(0.0 if token else self._limits.interval_s)
             return "credentials"
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._refused(token)
@@ -149,6 +150,9 @@ class Platform:
         if not self._polls.is_watched(watched):
             return "unwanted"
         return self._take(watched, found, sent_s)
+
+    def _hold(self, seconds: float) -> None:
+        self._polls.hold(self._clock.monotonic_s() + seconds)
 
     def _refused(self, token: str) -> None:
         """Forget a token that may have expired. Where a new one is refused too, it is not the token's fault."""

@@ -210,6 +210,22 @@ async def test_what_was_known_of_a_conversation_holds_while_its_last_audio_comes
         assert rig.book.state("a") is PauseState.ACTIVE
 
 
+@pytest.mark.parametrize("status", [500, 401])
+async def test_without_a_token_one_conversation_asks_for_it_in_an_interval_and_not_each(rig, status):
+    rig.oauth.script.extend([Fault(status=status)] * 1_000)
+    names = [f"c{number}" for number in range(20)]
+    async with rig.asking(*names, limits=Limits(interval_s=0.5, per_minute=60_000, stale_s=60)):
+        began_s = rig.clock.monotonic_s()
+        while rig.oauth.requests < 3:
+            await asyncio.sleep(0.002)
+        assert rig.clock.monotonic_s() - began_s > 0.4
+        rig.oauth.script.clear()
+        rig.fake.bodies = dict.fromkeys(names, ACTIVE)
+        for name in names:
+            await rig.until(name, PauseState.ACTIVE)
+    assert rig.over == []
+
+
 async def test_an_end_that_lies_far_ahead_lets_nothing_go_on_holding(rig):
     rig.fake.bodies = {"a": ACTIVE}
     async with rig.asking("a"):
