@@ -127,7 +127,7 @@ class Platform:
             self._changed.set()
 
     async def _exchange(self, watched: Watched) -> str:
-        """Return what came of a question, in one word. Where there is no token, all others would ask for one in vain."""
+        """Return what came of a question, in one word. Without a token, all others would ask for one in vain."""
         token = None
         try:
             token = await self._token.get()
