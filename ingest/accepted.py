@@ -8,12 +8,13 @@ request yet that could be answered.
 import asyncio
 import http
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
 from websockets.frames import Frame, Opcode
-from websockets.protocol import Event
+from websockets.protocol import Event, State
 
 from ingest.protocol import Admitted
 from ingest.turnstile import Turnstile
@@ -146,11 +147,13 @@ class WebSocketTransport:
         return message
 
     async def send(self, message: str | bytes) -> None:
-        """Send a message."""
-        try:
-            await self._connection.send(message)
-        except ConnectionClosed as error:
-            raise _lost(error) from None
+        """Send a message, if anybody hears it.
+
+        Where the peer is gone `receive` says so, after all that had come from it: raising here would lose that.
+        """
+        if self._connection.state is State.OPEN:
+            with suppress(ConnectionClosed):
+                await self._connection.send(message)
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection."""

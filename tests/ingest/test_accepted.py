@@ -105,3 +105,16 @@ async def test_audio_in_fragments_is_one_message(outlet, keys):
         for answer in ("opened", "closed"):
             assert (await said(connection))["type"] == answer
     assert outlet.kinds() == ["OPENED", "AUDIO", "AUDIO", "CLOSED"]
+
+
+async def test_what_came_before_the_peer_went_is_taken_though_nobody_hears_the_answers(outlet, keys):
+    client = Client()
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        # in one write, with the end of the connection, so that no answer can be sent
+        for _ in range(20):
+            connection.protocol.send_text(client.open().encode() if not client.seq else client.say("ping").encode())
+            connection.protocol.send_binary(FRAME)
+        connection.protocol.send_close(1000)
+        connection.send_data()
+        await connection.wait_closed()
+    assert outlet.kinds().count("AUDIO") == 20
