@@ -85,7 +85,8 @@ class Round:
             f"{self.stored} stored, {self.displaced} displaced, drift {self.drift_samples}, "
             f"pong p99 {self.pong_p99_ms} max {self.pong_max_ms} ms, "
             f"load late p99 {self.late_p99_ms} ms at {self.load_cpu_ratio:.0%} of a core, "
-            f"ingest {self.core_ratio:.0%} of a core, kept from it {self.wait_ratio:.0%}, {self.frame_us:.0f} us a frame, {self.rss_mb:.0f} MB"
+            f"ingest {self.core_ratio:.0%} of a core, kept from it {self.wait_ratio:.0%}, "
+            f"{self.frame_us:.0f} us a frame, {self.rss_mb:.0f} MB"
             + "".join(f"; {count} x {what}" for what, count in self.faults.items())
         )
 
