@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,10 +15,9 @@ from callstream.embedded_process import last_lines
 from runtime.config import KafkaSettings
 from runtime.errors import Unavailable
 from runtime.http import HttpClient
-from runtime.kafka import NewTopic, admin_client
+from runtime.kafka import NewTopic, TopicPartition, admin_client, start_consumer
 from schemas import topics
 from tests.faults.ingest_calls import KEY, SECRET
-from tests.kafka_fixture import CACHE_DIR
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
@@ -151,6 +151,22 @@ class Stage:
         self.processes.append(IngestProcess(name, self.kafka, self.http, self.folder, variables))
         return self.processes[-1]
 
+    async def stored(self) -> int:
+        """Return how many records calls.audio has had."""
+        topic = self.kafka.topic_prefix + topics.AUDIO.name
+        consumer = await start_consumer(self.kafka, client_id="outage")
+        try:
+            ends = await consumer.end_offsets([TopicPartition(topic, number) for number in range(PARTITIONS)])
+            return sum(ends.values())
+        finally:
+            await consumer.stop()
+
+    async def until_stored(self, records: int) -> None:
+        """Wait until calls.audio has had so many."""
+        async with asyncio.timeout(SETTLE_S):
+            while await self.stored() < records:
+                await asyncio.sleep(LOOK_S)
+
     async def watch(self) -> None:
         """Keep looking at the processes until cancelled."""
         while True:
@@ -160,17 +176,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path) -> AsyncIterator[Stage]:
-    """Yield a stage with its topics; all of its processes are gone afterwards."""
-    async with (
-        EmbeddedKafka(folder / "kafka", cache_dir=CACHE_DIR) as broker,
-        HttpClient("admin", timeout_s=5.0, any_status=True) as http,
-    ):
-        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+async def stage(broker: EmbeddedKafka, folder: Path) -> AsyncIterator[Stage]:
+    """Yield a stage with topics of its own; its processes are gone afterwards. The broker is started unless it runs."""
+    with suppress(RuntimeError):
+        await broker.start()
+    async with HttpClient("admin", timeout_s=5.0, any_status=True) as http:
+        prefix = f"replay.{uuid.uuid4().hex[:12]}."
+        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic_prefix=prefix)
         needed = (topics.AUDIO, topics.EVENTS, topics.SUBSCRIPTIONS, topics.dead_letters("ingest"))
         async with admin_client(kafka, "outage") as admin:
             await admin.create_topics(
-                [NewTopic(topic.name, PARTITIONS, 1, topic_configs=topic.broker_config()) for topic in needed]
+                [NewTopic(prefix + topic.name, PARTITIONS, 1, topic_configs=topic.broker_config()) for topic in needed]
             )
         built = Stage(broker, kafka, http, folder)
         try:

@@ -1,12 +1,14 @@
 """No call and no frame is lost while Kafka is dead, ingest is killed beside it, or one ingest follows another."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from audio.frames import FrameEncoder, decode
 from audio.session import SessionTable
+from callstream.embedded_kafka import EmbeddedKafka
 from schemas.codec import SchemaStore
 from schemas.records import AudioFrame, SessionInfo
 from schemas.symbols import Codec, FrameKind, Reason
@@ -14,8 +16,10 @@ from simulators.audiohook.call import Call
 from simulators.audiohook.media import Audio
 from simulators.audiohook.scenario import Scenario
 from tests.faults.ingest_calls import Audit, Placed, Stored
-from tests.faults.ingest_outage import Measured, killed, outage, rolled
+from tests.faults.ingest_outage import killed, outage, rolled
 from tests.faults.ingest_process import stage
+from tests.faults.ingest_run import Measured, Shape
+from tests.kafka_fixture import CACHE_DIR
 
 CALLS = 40
 FRAME_MS = 100
@@ -23,6 +27,15 @@ FRAME_SAMPLES = 800
 KILLED_LOSS_S = 1.5
 """What was received in the last second may be missing; the rest is for a machine that does other things too."""
 SESSION = bytes([1]) * 16
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A broker of this module alone: it is killed."""
+    own = EmbeddedKafka(tmp_path_factory.mktemp("outage") / "kafka", cache_dir=CACHE_DIR)
+    own.start_sync()
+    yield own
+    own.stop_sync()
 
 
 def told(found: Measured) -> Measured:
@@ -35,27 +48,31 @@ def told(found: Measured) -> Measured:
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-async def test_a_dead_broker_costs_no_call_and_no_frame(tmp_path: Path) -> None:
-    async with stage(tmp_path) as built:
-        found = told(await outage(built, CALLS, 8, FRAME_MS))
+async def test_a_dead_broker_costs_no_call_and_no_frame(broker: EmbeddedKafka, tmp_path: Path) -> None:
+    async with stage(broker, tmp_path) as built:
+        found = told(await outage(built, Shape(CALLS, 8, FRAME_MS)))
     assert found.stored == found.sent > CALLS * 50
 
 
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-async def test_an_ingest_killed_in_the_outage_has_lost_and_announced_the_last_second_at_most(tmp_path: Path) -> None:
-    async with stage(tmp_path) as built:
-        found = told(await killed(built, CALLS, 4, FRAME_MS, KILLED_LOSS_S))
+async def test_an_ingest_killed_in_the_outage_has_lost_and_announced_the_last_second_at_most(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
+    async with stage(broker, tmp_path) as built:
+        found = told(await killed(built, Shape(CALLS, 3, FRAME_MS, KILLED_LOSS_S)))
     assert 0 < found.killed < CALLS
 
 
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-async def test_an_ingest_that_stops_under_load_has_stored_every_frame_it_was_sent(tmp_path: Path) -> None:
-    async with stage(tmp_path) as built:
-        found = told(await rolled(built, CALLS, FRAME_MS))
+async def test_an_ingest_that_stops_under_load_has_stored_every_frame_it_was_sent(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
+    async with stage(broker, tmp_path) as built:
+        found = told(await rolled(built, Shape(CALLS, 0, FRAME_MS)))
     assert found.stored == found.sent
     assert 0 < found.drained < CALLS
 
