@@ -22,6 +22,8 @@ from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
 
 ABNORMAL = 1006
+_READ_BYTES = 8_192
+"""What is read from a socket in a turn of the loop: small frames take long for their size, and others have theirs."""
 _BEGINNINGS = (Opcode.TEXT, Opcode.BINARY)
 _TOO_LONG = (HeaderLineTooLong, RequestLineTooLong, TooManyHeaders)
 
@@ -67,6 +69,8 @@ class AcceptedConnection(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or end at once where there are too many."""
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
         if not self._door.entered(self):
             self._turn_away(http.HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After: 1\r\n")
         else:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from ingest import accepted as module
 from tests.ingest.sources.audiohook.words import Client
 from tests.ingest.test_server import dial, said, serving
 from tests.ingest.test_server_limits import keys, outlet, raw, refused
@@ -110,11 +111,33 @@ async def test_audio_in_fragments_is_one_message(outlet, keys):
 async def test_what_came_before_the_peer_went_is_taken_though_nobody_hears_the_answers(outlet, keys):
     client = Client()
     async with serving(outlet, keys) as server, dial(server) as connection:
-        # in one write, with the end of the connection, so that no answer can be sent
+        # in one write that is read at once, with the end of the connection, so that no answer can be sent
         for _ in range(20):
             connection.protocol.send_text(client.open().encode() if not client.seq else client.say("ping").encode())
-            connection.protocol.send_binary(FRAME)
+            connection.protocol.send_binary(FRAME[:100])
         connection.protocol.send_close(1000)
         connection.send_data()
         await connection.wait_closed()
     assert outlet.kinds().count("AUDIO") == 20
+
+
+async def test_a_flood_of_small_frames_is_read_in_turns_with_those_of_others(outlet, keys):
+    client, most = Client(), 0
+
+    def note(data: bytes) -> None:
+        nonlocal most
+        most = max(most, len(data))
+
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        await connection.send(client.open())
+        assert (await said(connection))["type"] == "opened"
+        (accepted,) = server._sessions.values()
+        take = accepted.data_received
+        accepted.data_received = lambda data: (note(data), take(data))
+        for _ in range(10_000):
+            connection.protocol.send_binary(b"\xff\xff")
+        connection.send_data()
+        await connection.send(client.close("PT1.25S"))
+        assert (await said(connection))["type"] == "closed"
+    assert outlet.kinds().count("AUDIO") == 10_000
+    assert 0 < most <= module._READ_BYTES
