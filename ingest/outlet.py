@@ -22,6 +22,11 @@ from runtime.errors import ConfigError, Unavailable, UsageError
 from runtime.kafka import Partitioner, connect_with_retry, stop_quietly, translate
 from runtime.metrics import INGEST_APPEND_SECONDS, INGEST_QUEUE_BYTES
 
+_STOP_S = 5.0
+"""How long a producer may take to deliver what is under way when it is replaced."""
+_CUT_OFF_S = 0.2
+"""The same once the budget of the end is spent: where no broker answers, the rest of it is for the disk."""
+
 
 class Producer(Protocol):
     """As much of Kafka's producer as the outlet uses."""
@@ -225,7 +230,7 @@ class Outlet:
             finally:
                 self._say_connected(False)
                 # what it still delivers while it stops is acknowledged; only then may the rest be sent again
-                await stop_quietly(connection.producer)
+                await stop_quietly(connection.producer, _CUT_OFF_S if self._given_up.is_set() else _STOP_S)
                 for lane in self._all_lanes():
                     lane.put_back()
 

@@ -3,6 +3,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from ingest.__main__ import _MARGIN_S
 from ingest.lane import RECORD_OVERHEAD_BYTES
 from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.sequencer import Outgoing
@@ -252,6 +253,25 @@ async def test_without_kafka_the_end_comes_when_the_budget_is_spent():
     outlet.close(0.05)
     async with asyncio.timeout(5):
         await outlet.run()
+    assert outlet.unacknowledged == 1
+
+
+async def test_a_producer_that_cannot_end_is_cut_off_once_the_budget_is_spent(monkeypatch):
+    async def stop(producer: FakeProducer) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(FakeProducer, "stop", stop)
+    broker = Broker()
+    broker.answering = False
+    outlet = outlet_of(broker)
+    outlet.put([record(0)])
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(outlet.run())
+        await until(lambda: broker.pending)
+        outlet.close(0)
+        # within what the service keeps back of its own budget for the end, or the end counts as failed
+        async with asyncio.timeout(_MARGIN_S):
+            await running
     assert outlet.unacknowledged == 1
 
 
