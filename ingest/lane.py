@@ -95,9 +95,8 @@ class Lane:
 
     @property
     def count_at_risk(self) -> int:
-        """Number of them that are in memory only."""
-        unwritten = sum(1 for item in chain(self.flight, self.waiting) if item.block is None)
-        return unwritten + len(self.writing) + len(self.pending)
+        """Number of them that are in memory only, TICKs apart: those are of no worth later."""
+        return sum(1 for _ in self._unwritten()) + len(self.writing) + len(self.pending)
 
     @property
     def oldest_s(self) -> float | None:

@@ -117,7 +117,7 @@ class Outlet:
 
     @property
     def at_risk(self) -> int:
-        """Number of them that are not on disk either."""
+        """Number of them that are not on disk either and would be lost, as a TICK is not."""
         return sum(lane.count_at_risk for lane in self._all_lanes())
 
     @property

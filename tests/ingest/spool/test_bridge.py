@@ -339,6 +339,19 @@ async def test_what_kafka_has_not_taken_at_the_end_is_on_disk_in_order(tmp_path,
     assert [value.lstrip(b"\0") for _, _, value in left(tmp_path)] == numbers(30)
 
 
+async def test_a_tick_that_kafka_has_not_taken_at_the_end_is_no_record_lost(tmp_path):
+    use = Bridged(tmp_path)
+    use.broker.answering = False
+    async with use.running(0.05):
+        use.outlet.put([record(0)])
+        await until(lambda: use.broker.pending)
+        before = len(use.broker.pending)
+        use.outlet.tick(lambda topic: b"tick")
+        await until(lambda: len(use.broker.pending) > before)
+    assert use.outlet.unacknowledged > 1
+    assert use.outlet.at_risk == 0
+
+
 async def test_a_tick_does_not_wait_behind_what_is_on_disk(tmp_path):
     broker = Selective()
     use = Bridged(tmp_path, broker)
