@@ -247,7 +247,13 @@ class Follower:
 
     def _refuse(self, row: Row, reason: str, error: str) -> None:
         INGEST_FOLLOW_REFUSED.labels(reason).inc()
-        self._log.error("a subscription cannot be followed", reason=reason, error=error, **_place(row))
+        self._log.error(
+            "a subscription cannot be followed",
+            reason=reason,
+            error=error,
+            partition=row.partition,
+            offset=row.offset,
+        )
         self._means.refused(row, error)
 
     def _expired(self, wish: _Wish) -> bool:
@@ -263,7 +269,3 @@ class Follower:
 def _source_of(name: str) -> Source:
     """Return the symbol of a source's name; UNKNOWN for one that has none of its own."""
     return Source.__members__.get(name.replace("-", "_").upper(), Source.UNKNOWN)
-
-
-def _place(row: Row) -> dict[str, int]:
-    return {"partition": row.partition, "offset": row.offset}

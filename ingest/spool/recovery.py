@@ -125,9 +125,10 @@ class Recovery:
             self._complain("a file cannot be read, and stays", path, f"{type(error).__name__}: {error.strerror}")
             self._unread.add(path)
 
-    def _complain(self, message: str, path: Path | None, error: str) -> None:
+    def _complain(self, what: str, path: Path | None, error: str) -> None:
         INGEST_SPOOL_ERRORS.labels("damaged").inc()
-        self._log.error(message, location=path.name if path else "journal", error=error)
+        location = path.name if path else "journal"
+        self._log.error("what an earlier process left cannot be used", location=location, error=f"{what}: {error}")
 
     async def _take_stored(self, left: Left, remains: Remains) -> None:
         """Learn how far Kafka has the sessions. Waits for Kafka."""

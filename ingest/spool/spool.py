@@ -194,10 +194,11 @@ class Spool:
         self._press()
 
     def _show(self, state: State) -> None:
-        if state is not self._state and state in (State.IDLE, State.ACTIVE):
-            self._log.warning(
-                "records go to disk" if state is State.ACTIVE else "the spool is empty again", count=self._records
-            )
+        if state is not self._state:
+            if state is State.ACTIVE:
+                self._log.warning("records go to disk", count=self._records)
+            elif state is State.IDLE:
+                self._log.warning("the spool is empty again", count=self._records)
         self._state = state
         show(state)
 
@@ -209,6 +210,9 @@ class Spool:
         pressed = self._fill >= ratio
         if pressed is not self._pressed:
             self._pressed = pressed
-            self._log.warning("the spool is nearly full" if pressed else "the spool has room again")
+            if pressed:
+                self._log.warning("the spool is nearly full")
+            else:
+                self._log.warning("the spool has room again")
             for tell in self.nearly_full:
                 tell(pressed)
