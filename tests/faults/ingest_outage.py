@@ -58,10 +58,12 @@ async def killed(built: Stage, shape: Shape, *, catching_up: bool = False) -> Me
     await ingest.start()
     await ingest.until_ready()
     mode = "kill-late" if catching_up else "kill"
-    run = Run(mode, built, Calls(ingest.url, shape.frame_ms, shape.length_s), shape.calls)
+    # no call ends by itself before the kill, however long the broker's start takes
+    length_s = shape.length_s + SETTLE_S
+    run = Run(mode, built, Calls(ingest.url, shape.frame_ms, length_s), shape.calls)
     sent = Sent(run.calls)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run.calls.place(shape.calls - shape.new, shape.length_s))
+        tasks.create_task(run.calls.place(shape.calls - shape.new, length_s))
         watching = tasks.create_task(sent.watch())
         await until(lambda: _settled(run.calls, shape.calls - shape.new))
         stored = await built.stored()
