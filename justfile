@@ -37,6 +37,11 @@ check-text:
 chaos *ARGS:
     @{{ python }} -m tests.faults.chaos "$@"
 
+# Kill Kafka, or ingest itself, under calls, and account for every frame (--mode M --calls N --seconds S)
+[no-exit-message]
+outage *ARGS:
+    @{{ python }} -m tests.faults.ingest_outage "$@"
+
 # One benchmark by name; its last line is `RESULT <name> key=value …`
 bench NAME *ARGS:
     @{{ python }} -m benchmarks."$@"
