@@ -39,6 +39,7 @@ from runtime.restart_limit import RestartLimit
 from runtime.service import Service
 from runtime.topics_check import check_counts
 from runtime.tuning import ForwarderTuning, ForwardingSettings
+from runtime.turning import turn_until_stopped
 from runtime.watchdog import stuck_beside_kafka
 from schemas.records import Record
 from schemas.topics import by_name, turns
@@ -134,34 +135,12 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         committing = self._group.create_task(self._committer.run())
         try:
             if await self._connect():
-                await self._poll_until_stopped()
+                last_s = min(_STOP_POLL_S, self._share_s)
+                await turn_until_stopped(self._turn, self._service.stopping, last_s, self._watch(), self._group)
         finally:
             await self._drain()
             committing.cancel()
         self._raise_fatal()
-
-    async def _poll_until_stopped(self) -> None:
-        stopping = self._service.stopping
-        try:
-            async with asyncio.timeout(None) as limit:
-                watchers = [
-                    self._group.create_task(self._limit_last_poll(limit)),
-                    self._group.create_task(self._watch()),
-                ]
-                try:
-                    while not stopping.is_set():
-                        await self._turn()
-                finally:
-                    for watcher in watchers:
-                        watcher.cancel()
-        except TimeoutError:
-            if not stopping.is_set():
-                raise
-
-    async def _limit_last_poll(self, limit: asyncio.Timeout) -> None:
-        """A poll ignores its timeout during a rebalance or an outage: end it soon after the service stops."""
-        await self._service.stopping.wait()
-        limit.reschedule(asyncio.get_running_loop().time() + min(_STOP_POLL_S, self._share_s))
 
     async def _watch(self) -> None:
         """End the work, by a drain, when it stands still without a reason. Jobs may wait for their peers."""

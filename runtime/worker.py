@@ -33,6 +33,7 @@ from runtime.service import Service
 from runtime.task_health import TaskHealth
 from runtime.topics_check import check_topics
 from runtime.tuning import ProcessorSettings, TaskHostSettings
+from runtime.turning import turn_until_stopped
 from runtime.unended import Unended
 from runtime.watchdog import stuck_beside_kafka
 from schemas.topics import changelog, dead_letters
@@ -115,25 +116,11 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         self._service.health.ready("tasks", ok=False, why="no partitions were assigned yet")
         try:
             if await self._connect():
-                await self._poll_until_stopped(group)
+                stopping = self._service.stopping
+                await turn_until_stopped(self._turn, stopping, _STOP_POLL_S, self._watch(), group)
         finally:
             await self._drain()
         self._raise_fatal()
-
-    async def _poll_until_stopped(self, group: asyncio.TaskGroup) -> None:
-        stopping = self._service.stopping
-        try:
-            async with asyncio.timeout(None) as limit:
-                watchers = [group.create_task(self._limit_last_poll(limit)), group.create_task(self._watch())]
-                try:
-                    while not stopping.is_set():
-                        await self._turn()
-                finally:
-                    for watcher in watchers:
-                        watcher.cancel()
-        except TimeoutError:
-            if not stopping.is_set():
-                raise
 
     async def _watch(self) -> None:
         """End the work, by a drain, when it stands still without a reason."""
@@ -251,11 +238,6 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
         self._service.health.ready("kafka", ok=True)
         self._health.polled()
         return found
-
-    async def _limit_last_poll(self, limit: asyncio.Timeout) -> None:
-        """A poll ignores its timeout during a rebalance or an outage: end it soon after the service stops."""
-        await self._service.stopping.wait()
-        limit.reschedule(asyncio.get_running_loop().time() + _STOP_POLL_S)
 
     async def _process(self, host: PartitionHost[S], records: list[ConsumerRecord]) -> None:
         if self._service.registry.configured:

@@ -61,6 +61,7 @@ TESTED_WITH = {
     "runtime/opening.py": "tests/runtime/test_worker.py",
     "runtime/sink_feed.py": "tests/integration/test_sink_feed.py",
     "runtime/topics_check.py": "tests/integration/test_task_host.py",
+    "runtime/turning.py": "tests/runtime/test_worker.py",
     "runtime/version.py": "tests/runtime/test_deadletter.py",
     "runtime/whole_table.py": "tests/integration/test_wishes_topic.py",
     "simulators/audiohook/clock.py": "tests/simulators/audiohook/test_client.py",
