@@ -83,10 +83,6 @@ class MediaStreamsServer(Server):
         """Know one path."""
         return HTTPStatus.SWITCHING_PROTOCOLS if path == PATH else HTTPStatus.NOT_FOUND
 
-    async def neglected(self, peer: Peer) -> None:
-        """Cut it: the document speaks of 1006, which is never sent."""
-        peer.abort()
-
     async def converse(self, peer: Peer, spawn: Spawn) -> None:
         """Expect a subscription in time; every further message is one too."""
         try:

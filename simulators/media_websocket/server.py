@@ -100,10 +100,6 @@ class MediaWebSocketServer(Server):
         """Know one path."""
         return HTTPStatus.SWITCHING_PROTOCOLS if path == PATH else HTTPStatus.NOT_FOUND
 
-    async def neglected(self, peer: Peer) -> None:
-        """Cut it."""
-        peer.abort()
-
     async def converse(self, peer: Peer, spawn: Spawn) -> None:
         """Expect a token in time, then subscriptions; before a good token nothing else is heeded."""
         try:

@@ -137,9 +137,9 @@ class Server(ABC):
     async def converse(self, peer: Peer, spawn: Spawn) -> None:
         """Talk over a new connection. It is closed with 1000 when this returns; ConnectionClosed may be raised."""
 
-    @abstractmethod
     async def neglected(self, peer: Peer) -> None:
-        """End a connection over which no ping came in time."""
+        """End a connection over which no ping came in time: cut it, unless a document knows better."""
+        peer.abort()
 
     # --- running it
 
