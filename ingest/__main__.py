@@ -119,7 +119,16 @@ async def platform_of(
         def url(conversation_id: str) -> str:
             return service.settings.place.fill(own.url, conversation_id=conversation_id)
 
-        yield Platform(http, url, token, surroundings.book, service.clock, limits=own.limits, over=over)
+        yield Platform(
+            http,
+            url,
+            token,
+            surroundings.book,
+            service.clock,
+            limits=own.limits,
+            over=over,
+            witness=surroundings.witness,
+        )
 
 
 def asking(token: TokenSource | None, platform: Platform | None) -> Iterator[Coroutine[None, None, None]]:

@@ -15,6 +15,7 @@ from ingest.identity import one_spelling
 from ingest.pausing import PauseBook
 from ingest.polling import Limits, Polls, Watched
 from ingest.protocol import Ended
+from ingest.withheld import Witness
 from runtime.clock import Clock
 from runtime.errors import ConfigError, PeerError, Unavailable
 from runtime.http import HttpClient, Response
@@ -40,6 +41,7 @@ class Platform:
     """Asks about each watched conversation, for as long as it is watched.
 
     `url` gives the address of a conversation; `over` is told, once, of one that is over, which is then watched no more.
+    The witness may want to know of more, and is told of each that is not paused.
     """
 
     def __init__(  # noqa: PLR0913 - whom to ask, how, and whom to tell
@@ -52,6 +54,7 @@ class Platform:
         *,
         limits: Limits,
         over: Callable[[str, Ended], None],
+        witness: Witness | None = None,
     ) -> None:
         self._http = http
         self._url = url
@@ -60,6 +63,10 @@ class Platform:
         self._clock = clock
         self._limits = limits
         self._over = over
+        self._witness = witness or Witness()
+        self._witness.ask = self._wait
+        self._followed: set[str] = set()
+        self._waited: set[str] = set()
         self._polls = Polls(limits)
         self._changed = asyncio.Event()
         self._log: Logger = get_logger("platform")
@@ -69,7 +76,28 @@ class Platform:
 
     def watch(self, conversation_id: str) -> None:
         """Ask about a conversation from now on."""
-        self._polls.watch(one_spelling(conversation_id))
+        self._followed.add(one_spelling(conversation_id))
+        self._begin(one_spelling(conversation_id))
+
+    def unwatch(self, conversation_id: str) -> None:
+        """Ask no more about a conversation. A pause it is in stays until somebody says that it is over."""
+        conversation = one_spelling(conversation_id)
+        self._followed.discard(conversation)
+        if conversation not in self._waited:
+            self._end_asking(conversation)
+
+    def _wait(self, conversation: str, wanted: bool) -> None:
+        """Ask about a conversation that is not followed for as long as somebody waits for the end of its pause."""
+        if wanted:
+            self._waited.add(conversation)
+            self._begin(conversation)
+        else:
+            self._waited.discard(conversation)
+            if conversation not in self._followed:
+                self._end_asking(conversation)
+
+    def _begin(self, conversation: str) -> None:
+        self._polls.watch(conversation)
         INGEST_PLATFORM_WATCHED.set(len(self._polls))
         too_many, self._too_many = self._too_many, self._polls.round_s > self._limits.stale_s
         if self._too_many and not too_many:
@@ -80,9 +108,8 @@ class Platform:
             )
         self._changed.set()
 
-    def unwatch(self, conversation_id: str) -> None:
-        """Ask no more about a conversation. A pause it is in stays until somebody says that it is over."""
-        watched = self._polls.unwatch(one_spelling(conversation_id))
+    def _end_asking(self, conversation: str) -> None:
+        watched = self._polls.unwatch(conversation)
         INGEST_PLATFORM_WATCHED.set(len(self._polls))
         if watched is not None and watched.told:
             watched.told = False
@@ -101,9 +128,9 @@ class Platform:
                     tasks.create_task(self._ask(turn))
                     continue
                 self._changed.clear()
-                await self._wait(self._polls.wait_s(now_s))
+                await self._pass(self._polls.wait_s(now_s))
 
-    async def _wait(self, seconds: float) -> None:
+    async def _pass(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds if seconds < float("inf") else None):
                 await self._changed.wait()
@@ -189,12 +216,16 @@ class Platform:
             watched.told = True
             self._book.opened(watched.conversation, session, now_s, as_of_s=sent_s)
         self._book.told(watched.conversation, session, now_s, paused=found.paused, as_of_s=sent_s)
+        if not found.paused:
+            self._witness.not_paused(watched.conversation, sent_s)
 
     def _end(self, watched: Watched, ended: Ended) -> None:
         try:
             self._over(watched.conversation, ended)
         finally:
-            self.unwatch(watched.conversation)
+            self._followed.discard(watched.conversation)
+            self._waited.discard(watched.conversation)
+            self._end_asking(watched.conversation)
 
     def _forget(self, watched: Watched) -> None:
         self._book.closed(watched.conversation, (self, watched.conversation), self._clock.monotonic_s())

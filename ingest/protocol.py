@@ -288,6 +288,16 @@ class DialledProtocol(SourceProtocol, Protocol):
         """
 
 
+class Withheld(NamedTuple):
+    """Audio of a session is wanted again and not asked for: the peer's own pause holds, told at `since_s` (monotonic).
+
+    Where the peer paused for us too, it does not say that its own pause is over: somebody else has to know it.
+    """
+
+    conversation_id: str
+    since_s: float
+
+
 @runtime_checkable
 class PausableProtocol(SourceProtocol, Protocol):
     """A protocol whose peer can be asked to send no audio for a while. Both may be repeated and do nothing then."""
@@ -297,6 +307,10 @@ class PausableProtocol(SourceProtocol, Protocol):
 
     def resume(self, now_s: float, *, secure_is_over: bool = False) -> list[Effect]:
         """Ask for audio again, unless a secure pause holds. `secure_is_over`: it does not, as is known otherwise."""
+
+    @property
+    def withheld(self) -> Withheld | None:
+        """What keeps it from asking for audio that is wanted again; None where nothing does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -37,6 +38,7 @@ from ingest.protocol import (
 )
 from ingest.roll import Roll
 from ingest.sequencer import Encoding, Moment, Outgoing, Sequencer
+from ingest.withheld import SETTLE_S, Witness
 from runtime.clock import Clock
 from runtime.log import Logger
 from runtime.metrics import (
@@ -79,6 +81,7 @@ class Surroundings:
     rules: PauseRules = field(default_factory=PauseRules)
     roll: Roll = field(default_factory=Roll)
     pressure: Pressure = field(default_factory=Pressure)
+    witness: Witness = field(default_factory=Witness)
 
     def new_id(self) -> UUID:
         """Return the id of a new session."""
@@ -103,6 +106,8 @@ class Session:
         self._sequencer = Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage, surroundings.roll)
         self._outlet = surroundings.outlet
         self._pressure = surroundings.pressure
+        self._witness = surroundings.witness
+        self._waits_for: str | None = None
         self._clock = surroundings.clock
         self._log = surroundings.log
         self._source = source_name
@@ -152,6 +157,7 @@ class Session:
                 await transport.close(_OUR_FAULT, "")
         finally:
             self._pressure.leave(self._press)
+            self._wait_for(None)
             self._serving, self._woken, self._fault = False, False, None
             self._waiting.clear()
             self.take(self._protocol.disconnected(self._clock.monotonic_s(), lost.code, lost.reason, lost.closed_by))
@@ -215,7 +221,8 @@ class Session:
             self._take(SessionClosed(key, reason, closed_by=ClosedBy.LOCAL))
 
     def keep_alive(self) -> None:
-        """Write ALIVE for sessions that have been quiet for long."""
+        """Write ALIVE for sessions that have been quiet for long, and wait no longer for what is not withheld."""
+        self._look_for_witness()
         self._outlet.put(self._sequencer.keep_alive(self._now()))
 
     def _press(self, on: bool) -> None:
@@ -223,6 +230,37 @@ class Session:
         protocol = self._protocol
         if isinstance(protocol, PausableProtocol):
             self.command(protocol.pause if on else protocol.resume)
+            self._look_for_witness()
+
+    def _look_for_witness(self) -> None:
+        """Wait for somebody else's word while audio is withheld, and no longer."""
+        protocol = self._protocol
+        if self._serving and isinstance(protocol, PausableProtocol):
+            withheld = protocol.withheld
+            self._wait_for(None if withheld is None else withheld.conversation_id)
+
+    def _wait_for(self, conversation_id: str | None) -> None:
+        before, self._waits_for = self._waits_for, conversation_id
+        if before == conversation_id:
+            return
+        if before is not None:
+            self._witness.leave(before, self._hear_not_paused)
+        if conversation_id is not None:
+            self._log.warning(
+                "audio is wanted again, but the peer's own pause holds",
+                source=self._source,
+                conversation=conversation_id,
+            )
+            self._witness.wait(conversation_id, self._hear_not_paused)
+
+    def _hear_not_paused(self, as_of_s: float) -> None:
+        """Ask for audio again where somebody knows that the peer's own pause is over."""
+        protocol = self._protocol
+        if isinstance(protocol, PausableProtocol):
+            withheld = protocol.withheld
+            if withheld is not None and as_of_s - withheld.since_s >= SETTLE_S:
+                self.command(partial(protocol.resume, secure_is_over=True))
+            self._look_for_witness()
 
     def _failed(self, error: Exception) -> None:
         self._log.error("a session failed", source=self._source, exc_info=error)

@@ -18,6 +18,7 @@ from ingest.pausing import PauseBook, PauseState
 from ingest.platform import Platform
 from ingest.polling import Limits
 from ingest.protocol import Ended
+from ingest.withheld import Witness
 from runtime.clock import ManualClock, SystemClock
 from runtime.http import HttpClient
 from runtime.oauth import TokenSource
@@ -94,6 +95,7 @@ class Rig:
         self.oauth = oauth
         self.http = http
         self.book = PauseBook()
+        self.witness = Witness()
         self.over: list[tuple[str, Ended]] = []
         self.url = url
         self.token = TokenSource(http, oauth.url, "client", SecretStr("secret"), self.clock)
@@ -108,6 +110,7 @@ class Rig:
             self.clock,
             limits=limits,
             over=lambda name, ended: self.over.append((name, ended)),
+            witness=self.witness,
         )
         for name in conversations:
             platform.watch(name)
@@ -387,6 +390,43 @@ async def test_who_is_unwatched_is_asked_about_no_more_and_a_late_answer_is_not_
         assert rig.book.state("b") is PauseState.UNKNOWN
     assert rig.over == []
     assert rig.fake.asked.count("a") == 1
+
+
+async def test_who_waits_for_the_end_of_a_pause_hears_of_it_and_of_no_more_than_that(rig):
+    heard: list[float] = []
+    rig.fake.bodies = {"a": PAUSED}
+    async with rig.asking():
+        begun_s = rig.clock.monotonic_s()
+        rig.witness.wait("a", heard.append)
+        await rig.fake.times("a", 2)
+        assert heard == []
+        rig.fake.bodies = {"a": ACTIVE}
+        while not heard:
+            await asyncio.sleep(0.002)
+        assert begun_s <= heard[0] <= rig.clock.monotonic_s()
+        rig.witness.leave("a", heard.append)
+        asked = rig.fake.asked.count("a")
+        rig.witness.wait("b", heard.append)
+        await rig.fake.times("b", 1)
+        assert rig.fake.asked.count("a") <= asked + 1
+
+
+@pytest.mark.parametrize("first", ["unfollowed", "left"])
+async def test_a_call_that_is_followed_and_waited_for_is_asked_about_until_neither_is_so(rig, first):
+    rig.fake.bodies = {"a": ACTIVE}
+
+    def hear(as_of_s: float) -> None:
+        pass
+
+    async with rig.asking("a") as platform:
+        rig.witness.wait("a", hear)
+        ends = [lambda: platform.unwatch("a"), lambda: rig.witness.leave("a", hear)]
+        one, other = ends if first == "unfollowed" else reversed(ends)
+        one()
+        await rig.fake.times("a", 2)
+        await rig.until("a", PauseState.ACTIVE)
+        other()
+        assert rig.book.state("a") is PauseState.UNKNOWN
 
 
 async def test_an_error_in_one_callback_does_not_stop_the_others(rig):

@@ -12,6 +12,8 @@ class Pauses:
 
     def __init__(self) -> None:
         self.secure = False
+        self.secure_since_s = 0.0
+        """When the client last told a pause of its own (monotonic)."""
         self._wanted = False
         self._unanswered = 0
         self._in_force = False
@@ -51,7 +53,7 @@ class Pauses:
         self._in_force = False
         return True
 
-    def told(self, *, paused: bool) -> Reason | None:
+    def told(self, now_s: float, *, paused: bool) -> Reason | None:
         """Take `paused`; return the reason of the pause that begins by it, None where none does."""
         if self._unanswered:
             self._unanswered -= 1
@@ -59,6 +61,8 @@ class Pauses:
                 return None
             self._ours_told = True
             return Reason.OWN_PAUSE
+        # said again it may be another one: nobody says that the last was over while ours holds
+        self.secure_since_s = now_s
         if self.secure:
             return None
         self.secure = True

@@ -18,6 +18,7 @@ from ingest.protocol import (
     SendText,
     SessionClosed,
     SessionInfoChanged,
+    Withheld,
 )
 from ingest.sources.audiohook import facts
 from ingest.sources.audiohook.messages import (
@@ -113,6 +114,13 @@ class AudioHookProtocol:
     def drift_samples(self) -> int:
         """Stated position minus ours, when last compared."""
         return self._timeline.drift_samples
+
+    @property
+    def withheld(self) -> Withheld | None:
+        """What keeps us from asking for the audio that is wanted again; None where nothing does."""
+        if not self._pauses.withheld or self.state is not State.PAUSED:
+            return None
+        return Withheld(self._info.conversation_id, self._pauses.secure_since_s)
 
     def connected(self, now_s: float) -> list[Effect]:
         """The upgrade was accepted."""
@@ -334,8 +342,8 @@ class AudioHookProtocol:
             return [pong]
         return [pong, self._mark(FrameKind.ALIVE, message, Reason.UNKNOWN)]
 
-    def _on_paused(self, message: ClientMessage, _now_s: float) -> list[Effect]:
-        reason = self._pauses.told(paused=self.state in PAUSED_STATES)
+    def _on_paused(self, message: ClientMessage, now_s: float) -> list[Effect]:
+        reason = self._pauses.told(now_s, paused=self.state in PAUSED_STATES)
         self._move(Trigger.PAUSED)
         if reason is None:
             return []
