@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ingest.placement import Gap, Placement, Scale
 from ingest.protocol import AudioReceived, Call, Effect, EventReceived, Mark, SessionClosed, SessionOpened
 from ingest.sources.media_streams.messages import Failure, Packet
-from ingest.sources.media_streams.placement import Gap, Placement, Scale
 from ingest.text import MalformedMessage
 from schemas.records import CallEvent, SessionInfo
 from schemas.symbols import CallEventKind, Channels, ClosedBy, Codec, FrameKind, Reason, Source

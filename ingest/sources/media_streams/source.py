@@ -5,10 +5,10 @@ from functools import partial
 
 from ingest.connecting import Place
 from ingest.dial import Dial, DialledSource, policy_of
+from ingest.placement import Scale
 from ingest.protocol import Call
 from ingest.sources.media_streams.config import MediaStreamsSettings
 from ingest.sources.media_streams.followed import CODECS, Wanted
-from ingest.sources.media_streams.placement import Scale
 from ingest.sources.media_streams.protocol import MediaStreamsProtocol
 from runtime.supervision import Claim
 from schemas.symbols import Channels

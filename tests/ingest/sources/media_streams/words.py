@@ -5,10 +5,10 @@ import json
 from collections.abc import Sequence
 
 from ingest.identity import Lineage, uuid7
+from ingest.placement import Scale
 from ingest.protocol import AudioReceived, Call, Effect, Fact, Mark, SendText
 from ingest.sequencer import Encoding, Moment, Outgoing, Sequencer
 from ingest.sources.media_streams.followed import Wanted
-from ingest.sources.media_streams.placement import Scale
 from ingest.sources.media_streams.protocol import MediaStreamsProtocol
 from schemas.codec import SchemaStore
 

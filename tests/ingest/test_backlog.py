@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.sources.media_streams.backlog import Backlog
+from ingest.backlog import Backlog
 
 FRAME_S = 0.02
 

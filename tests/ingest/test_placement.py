@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.sources.media_streams.placement import MOST_DISORDER, Gap, Placed, Placement, Scale, serial_step
+from ingest.placement import MOST_DISORDER, Gap, Placed, Placement, Scale, serial_step
 from schemas.symbols import Reason
 
 TOP = 2**32
@@ -387,3 +387,21 @@ def test_whatever_the_numbers_are_places_are_places_and_gaps_lie_behind_the_audi
         if at.gap is not None:
             assert at.gap.start_samples == head
             assert at.gap.duration_samples >= 0
+
+
+def test_a_second_stream_begins_where_its_arrival_lies_on_the_clock_of_the_session():
+    placement = Placement(Scale(), origin_s=100.0)
+    assert placement.place(5, 9000, 160, 100.5).position_samples == 4000
+    assert placement.place(6, 9160, 160, 100.9).position_samples == 4160
+
+
+def test_what_is_no_audio_has_a_place_and_moves_nothing():
+    placement = Placement(Scale())
+    assert placement.locate(0) == -1
+    placement.place(1, 1000, 160, 0.0)
+    placement.place(2, 1160, 160, 0.02)
+    assert placement.locate(1000) == 0
+    assert placement.locate(1320) == 320
+    assert placement.locate(999) == -1
+    assert placement.locate(1160 + 81_000) == -1
+    assert placement.place(3, 1320, 160, 0.04).position_samples == 320

@@ -1,8 +1,9 @@
 """The numbers of one stream's packets → positions on its session's media clock. Pure.
 
-The clock is 0 at the first packet. From there a packet's position follows its timestamp: the signed difference to the
-newest one (RFC 1982 section 3.2), summed over the session and converted from the source's clock to samples at once, so
-that roundings never add up. The newest packet is the one with the highest timestamp so far.
+The clock is 0 at the session's first packet, and a stream begins where its own first packet's arrival lies on it. From
+there a packet's position follows its timestamp: the signed difference to the newest one (RFC 1982 section 3.2), summed
+over the session and converted from the source's clock to samples at once, so that roundings never add up. The newest
+packet is the one with the highest timestamp so far.
 
 A packet does not belong to this count, and begins a new one, where its timestamp
 - lies more than `TOLERANCE_S` ahead of where the newest packet ends plus the time since that came, or behind it; or
@@ -22,7 +23,7 @@ connection (`backlog`) has its place, and is late.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from ingest.sources.media_streams.backlog import Backlog
+from ingest.backlog import Backlog
 from schemas.symbols import Reason
 
 TOLERANCE_S: Final = 10.0
@@ -89,13 +90,13 @@ class _Count:
 
 
 class Placement:
-    """The media clock of one session."""
+    """Where the packets of one stream lie. `origin_s`: when its session's clock was 0, else at its first packet."""
 
-    def __init__(self, scale: Scale) -> None:
+    def __init__(self, scale: Scale, origin_s: float | None = None) -> None:
         self.head_samples = 0
         """Position behind the last sample."""
         self._scale = scale
-        self._origin_s = -1.0
+        self._origin_s = origin_s
         self._newest_samples = 0
         self._count: _Count | None = None
         self._former: _Count | None = None
@@ -143,6 +144,19 @@ class Placement:
         self.head_samples = max(self.head_samples, end)
         return Placed(max(position, -1), late, gap)
 
+    def locate(self, timestamp: int) -> int:
+        """Return where something that is no audio lies by its timestamp, which may stand still; -1 where unknown.
+
+        It changes nothing: where the audio goes on is for the audio to say.
+        """
+        count = self._count
+        if count is None:
+            return -1
+        step = serial_step(timestamp, count.newest.timestamp, self._scale.timestamp_bits)
+        if abs(step) > TOLERANCE_S * self._scale.clock_hz:
+            return -1
+        return max(-1, self._position(count, count.ticks + step))
+
     def _find(self, packet: _Packet) -> tuple[_Count | None, int]:
         """Return the count a packet belongs to, made the current one, and its ticks in it."""
         current, former = self._count, self._former
@@ -186,7 +200,7 @@ class Placement:
 
     def _begin(self, packet: _Packet) -> _Count:
         """Return a count that begins where a packet's arrival lies on the media clock, behind all audio so far."""
-        if not self.begun:
+        if self._origin_s is None:
             self._origin_s = packet.arrived_s
         arrived = round((packet.arrived_s - self._origin_s) * self._scale.sample_rate_hz)
         return _Count(max(self.head_samples, arrived), packet)
