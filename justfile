@@ -15,13 +15,13 @@ default:
 demo *ARGS:
     @{{ python }} -m callstream demo "$@"
 
-# All test rings, 1–6; arguments go to pytest
+# All test rings, 1–6, in two processes; arguments go to pytest
 test *ARGS:
-    @{{ python }} -m pytest "$@"
+    @{{ python }} -m pytest --numprocesses=auto "$@"
 
 # Format, lint, types, imports, spelling, test rings 1–4
 check: check-text
-    @{{ python }} -m pytest {{ far }}
+    @{{ python }} -m pytest --numprocesses=2 {{ far }}
 
 # The part of `check` that runs nothing of the product
 [private]

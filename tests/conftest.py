@@ -1,4 +1,7 @@
-"""What holds for every test: the shared broker, Hypothesis without deadlines, and no asyncio task left behind."""
+"""What holds for every test: the shared broker, Hypothesis without deadlines, and no asyncio task left behind.
+
+And how a run is shared by several processes.
+"""
 
 import asyncio
 import inspect
@@ -6,6 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+
+from tests import sharing
 
 pytest_plugins = ["tests.kafka_fixture"]
 
@@ -33,3 +39,22 @@ async def _task_guard() -> AsyncIterator[None]:
     if started:
         _, leaked = await asyncio.wait(started, timeout=GRACE_S)
         assert not leaked, f"the test left asyncio tasks running: {sorted(str(task.get_coro()) for task in leaked)}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`--numprocesses=auto`: what `./dev test` says."""
+    return sharing.processes(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> sharing.Sharing | None:
+    """Share by our own rule unless `--dist` names another."""
+    return sharing.scheduler(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests of a shared run in the order in which they are handed out."""
+    if hasattr(config, "workerinput"):
+        sharing.in_order(items)
