@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # noqa:
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: TID251
 
 from callstream.embedded_errors import KafkaStartError
+from callstream.embedded_jars import download, ensure_jars
 from callstream.embedded_kafka import EmbeddedKafka
 from tests.kafka_fixture import CACHE_DIR, unique_topic
 
@@ -109,6 +110,8 @@ async def test_records_outlive_a_crash_and_a_warm_start_needs_no_network(tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_the_command_leaves_no_broker_behind(tmp_path: Path, number: signal.Signals):
+    # the command gets no more of the environment than it needs, and a download may need more
+    await ensure_jars(CACHE_DIR, download, print)
     with ephemeral_broker(tmp_path) as process:
         try:
             ready = process.stdout.readline()
