@@ -260,6 +260,14 @@ def test_the_import_contracts_hold_and_each_fails_on_a_violation(tmp_path):
     assert len(after) == len(VIOLATIONS)
 
 
+def test_every_folder_of_tests_belongs_to_a_ring_and_every_ring_has_its_folders():
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Tests, by ring")[1]
+    rings = set(re.findall(r"`tests/([a-z0-9_]+)/`", table))
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.rglob("test_*.py"))}
+    assert folders - set(PACKAGES) == rings
+    assert "`tests/<package>/`" in table
+
+
 def test_the_packages_are_the_same_everywhere():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     tools = settings["tool"]
