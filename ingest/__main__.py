@@ -13,6 +13,7 @@ from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.pausing import PauseRules
 from ingest.platform import Platform
 from ingest.protocol import Ended
+from ingest.readiness import Readiness
 from ingest.sequencer import Encoding
 from ingest.server import IngestServer
 from ingest.session import Surroundings
@@ -50,12 +51,12 @@ async def connect(service: Service[IngestSettings]) -> Connection:
     return Connection(producer, {names[name]: count for name, count in counts.items()})
 
 
-def make_outlet(service: Service[IngestSettings]) -> Outlet:
-    """Return the outlet of this process; readiness follows it."""
+def make_outlet(service: Service[IngestSettings]) -> tuple[Outlet, Readiness]:
+    """Return the outlet of this process, and whether calls should come, which follows it."""
     settings = service.settings
 
     def report(flows: bool, why: str) -> None:
-        service.health.ready("kafka", flows, why)
+        readiness.report(flows, why)
         if not flows:
             service.log.warning("records wait for Kafka", error=why, count=outlet.unacknowledged)
 
@@ -66,14 +67,20 @@ def make_outlet(service: Service[IngestSettings]) -> Outlet:
         limits=OutletLimits(settings.linger_ms, settings.max_batch_bytes, settings.max_buffer_bytes),
         topic_prefix=settings.kafka.topic_prefix,
     )
-    service.health.ready("kafka", False, "not connected yet")
-    return outlet
+    readiness = Readiness(service.health, lambda: outlet.has_room)
+    service.health.tell(
+        unacknowledged_records=lambda: outlet.unacknowledged, oldest_unacknowledged_s=outlet.oldest_age_s
+    )
+    return outlet, readiness
 
 
 async def beat(
-    service: Service[IngestSettings], surroundings: Surroundings, carriers: Iterable[IngestServer | Dialling]
+    service: Service[IngestSettings],
+    surroundings: Surroundings,
+    readiness: Readiness,
+    carriers: Iterable[IngestServer | Dialling],
 ) -> None:
-    """Write TICKs, and ALIVE for quiet sessions, until cancelled."""
+    """Write TICKs, and ALIVE for quiet sessions, and look for room, until cancelled."""
     outlet = surroundings.outlet
     while True:
         await asyncio.sleep(service.settings.tick_interval_s)
@@ -81,6 +88,7 @@ async def beat(
         for carrier in carriers:
             carrier.keep_alive()
         INGEST_UNACKNOWLEDGED_SECONDS.set(outlet.oldest_age_s())
+        readiness.look()
 
 
 @asynccontextmanager
@@ -154,7 +162,7 @@ def check_listed(sources: Iterable[DialledSource]) -> None:
 async def start(service: Service[IngestSettings]) -> None:
     """Accept calls and dial until told to stop, then drain. Raises `Unavailable` where records are lost by that."""
     settings = service.settings
-    outlet = make_outlet(service)
+    outlet, readiness = make_outlet(service)
     rules = PauseRules(settings.publish_when_pause_unknown, settings.resume_guard_s)
     surroundings = Surroundings(outlet, service.clock, service.log, Encoding(service.store), rules=rules)
     servers = [IngestServer(make(settings), surroundings) for make in ACCEPTING.values()]
@@ -162,6 +170,8 @@ async def start(service: Service[IngestSettings]) -> None:
     check_listed(sources)
     spool = open_spool(service)
     spooling = None if spool is None else Spooling(service, spool, surroundings)
+    if spooling is not None and spooling.goes_on:
+        readiness.goes_on()
 
     def over(conversation_id: str, ended: Ended) -> None:
         dialling.end(conversation_id, ended)
@@ -176,7 +186,7 @@ async def start(service: Service[IngestSettings]) -> None:
         writing = tasks.create_task(outlet.run())
         if spooling is not None:
             tasks.create_task(spooling.run())
-        endless = [beat(service, surroundings, (*servers, dialling)), *asking(token, platform)]
+        endless = [beat(service, surroundings, readiness, (*servers, dialling)), *asking(token, platform)]
         background = [tasks.create_task(one) for one in endless]
         for server in servers:
             await server.start()

@@ -24,6 +24,9 @@ from runtime.metrics import INGEST_APPEND_SECONDS, INGEST_QUEUE_BYTES
 
 _STOP_S = 5.0
 """How long a producer may take to deliver what is under way when it is replaced."""
+_STILL_S = 3.0
+"""At the end: where Kafka has acknowledged nothing for so long, the rest goes to the disk, and that is the end."""
+_TURN_S = 0.05
 _CUT_OFF_S = 0.2
 """The same once the budget of the end is spent: where no broker answers, the rest of it is for the disk."""
 
@@ -97,6 +100,8 @@ class Outlet:
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._closing = False
+        self._closed = asyncio.Event()
+        self._acknowledged_s = float("-inf")
         self._given_up = asyncio.Event()
         self._failure: Exception | None = None
 
@@ -178,8 +183,12 @@ class Outlet:
         self.put(ticks)
 
     def close(self, budget_s: float) -> None:
-        """Let `run` end once everything is acknowledged, or when the budget is spent."""
+        """Let `run` end once everything is acknowledged, or when the budget is spent.
+
+        With a bridge it ends before that, once Kafka stands still and everything is on disk: more cannot happen.
+        """
         self._closing = True
+        self._closed.set()
         if self.unacknowledged:
             asyncio.get_running_loop().call_later(max(0.0, budget_s), self._give_up)
         else:
@@ -199,9 +208,11 @@ class Outlet:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bridge.write())
             tasks.create_task(bridge.load())
+            watching = tasks.create_task(self._watch_end(bridge))
             try:
                 await self._write_out()
             finally:
+                watching.cancel()
                 bridge.stop()
         await bridge.end()
 
@@ -233,6 +244,17 @@ class Outlet:
                 await stop_quietly(connection.producer, _CUT_OFF_S if self._given_up.is_set() else _STOP_S)
                 for lane in self._all_lanes():
                     lane.put_back()
+
+    async def _watch_end(self, bridge: Bridge) -> None:
+        """Once closing, give up where Kafka stands still and nothing is left that is not on disk."""
+        await self._closed.wait()
+        while True:
+            if min(self.oldest_age_s(), self._clock.monotonic_s() - self._acknowledged_s) >= _STILL_S:
+                bridge.hurry()
+                if not self.at_risk:
+                    self._give_up()
+                    return
+            await asyncio.sleep(_TURN_S)
 
     def _all_lanes(self) -> list[Lane]:
         return [self._hall, *(lane for lanes in self._lanes.values() for lane in lanes)]
@@ -336,7 +358,8 @@ class Outlet:
         self._memory.free(cost_of(flight))
         if self._bridge is not None:
             self._bridge.landed(flight)
-        INGEST_APPEND_SECONDS.observe(self._clock.monotonic_s() - flight[0].since_s)
+        self._acknowledged_s = self._clock.monotonic_s()
+        INGEST_APPEND_SECONDS.observe(self._acknowledged_s - flight[0].since_s)
         INGEST_QUEUE_BYTES.set(self._memory.used_bytes)
         if lane.waiting or self._closing:
             self._wake.set()

@@ -30,6 +30,12 @@ class Spooling:
         self._keeper = Keeper(spool, surroundings.roll, outlet, service.clock, service.log)
         self._recovery = Recovery(service, spool, outlet, surroundings.encoding)
         self._stopped = asyncio.Event()
+        service.health.tell(spooled_records=lambda: spool.records, recovering=lambda: self._recovery.under_way)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an earlier process left something that is not stored yet."""
+        return bool(self._recovery.under_way)
 
     async def run(self) -> None:
         """Keep the journal and recover what was left, until stopped; then give the folder free."""

@@ -52,6 +52,7 @@ class Bridge:
         self._sendable: Callable[[], None] = lambda: None
         self._memory = Memory(0)
         self._connected = False
+        self._after_s = pace.after_s
         self._stopping = asyncio.Event()
         self._loadable = asyncio.Event()
 
@@ -76,6 +77,10 @@ class Bridge:
             if item.block is not None:
                 self.spool.acknowledged(item.block, 1)
         self._loadable.set()
+
+    def hurry(self) -> None:
+        """Let everything go to the disk that is not acknowledged, however short it waits."""
+        self._after_s = 0.0
 
     def stop(self) -> None:
         """Let `write` and `load` return."""
@@ -118,9 +123,7 @@ class Bridge:
         old = [
             lane
             for lane in self._lanes()
-            if not lane.spooling
-            and (at_risk_s := lane.at_risk_s) is not None
-            and now_s - at_risk_s >= self._pace.after_s
+            if not lane.spooling and (at_risk_s := lane.at_risk_s) is not None and now_s - at_risk_s >= self._after_s
         ]
         for lane in old:
             lane.begin_spooling()

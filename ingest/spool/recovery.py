@@ -28,7 +28,6 @@ from runtime.metrics import INGEST_SPOOL_ERRORS, INGEST_SPOOL_LOST_SESSIONS, ING
 from runtime.service import Service
 from schemas import topics
 
-CONDITION = "spool"
 _TOPICS = (topics.AUDIO.name, topics.EVENTS.name)
 _MOST_AHEAD = 5_000
 """Records handed to the outlet before Kafka has acknowledged them."""
@@ -65,14 +64,13 @@ class Recovery:
         self._log = service.log
         self._touched_s = -_TOUCH_S
         self._unread: set[Path] = set()
+        self.under_way = int(bool(spool.folder.left("segment") or spool.folder.left("journal")))
+        """1 until everything that was left is stored."""
 
     async def run(self) -> None:
-        """Append what was left. Readiness says so meanwhile."""
-        health = self._service.health
-        if not (self._spool.folder.left("segment") or self._spool.folder.left("journal")):
-            health.ready(CONDITION, True)
+        """Append what was left."""
+        if not self.under_way:
             return
-        health.ready(CONDITION, False, "what an earlier process left is being written to Kafka")
         left = await self._spool.run(self._read_journals)
         self._log.warning(
             "an earlier process left records or open sessions", sessions=len(left.entries), count=len(left.segments)
@@ -89,7 +87,7 @@ class Recovery:
         files = [path for path in (*left.segments, *left.journals) if path not in self._unread]
         await self._spool.run(partial(self._spool.folder.remove_left, files))
         self._log.warning("what an earlier process left is stored", records=appended, sessions=lost)
-        health.ready(CONDITION, True)
+        self.under_way = 0
 
     def _read_journals(self) -> Left:
         folder, reading = self._spool.folder, Reading()

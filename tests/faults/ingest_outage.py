@@ -28,6 +28,8 @@ NEW_S = 5.0
 """How long the calls last that an ingest takes after it was killed."""
 DRAIN_S = 4.0
 """How long calls may go on in an ingest that was asked to stop."""
+BUDGET_S = 50.0
+"""How long an ingest that was asked to stop in an outage may take: what it does not need is not waited for."""
 SHORT_S, LONG_S = 2.5, 60.0
 """Calls that end by themselves within the drain, and calls that do not."""
 _SHOWN = 20
@@ -81,15 +83,16 @@ async def killed(built: Stage, shape: Shape, *, catching_up: bool = False) -> Me
         await ingest.start()
         tasks.create_task(run.calls.place(shape.new, NEW_S))
         await until(lambda: _settled(run.calls, shape.calls))
+        run.expect(await ingest.is_ready(), "it wants no calls though it has room for them")
         run.measured.catch_up_s = await _back(built, ingest, start=not catching_up)
-        await ingest.until_ready()
+        await ingest.until_recovered()
     await run.end([ingest])
     return await run.audit()
 
 
 async def stopped(built: Stage, shape: Shape) -> Measured:
     """Ask ingest to stop while Kafka is dead; what it had on disk is stored by the next one, and all calls end well."""
-    ingest = built.ingest("ingest", INGEST_DRAIN_SESSIONS_S="0")
+    ingest = built.ingest("ingest", INGEST_DRAIN_SESSIONS_S="0", INGEST_DRAIN_BUDGET_S=str(BUDGET_S))
     await ingest.start()
     await ingest.until_ready()
     run = Run("stop", built, Calls(ingest.url, shape.frame_ms, shape.length_s), shape.calls)
@@ -98,12 +101,16 @@ async def stopped(built: Stage, shape: Shape) -> Measured:
         await until(lambda: _settled(run.calls, shape.calls))
         built.broker.kill()
         await asyncio.sleep(shape.seconds)
+        run.expect(await ingest.is_ready(), "it wants no calls though it has room for them")
+        begun_s = asyncio.get_running_loop().time()
         code = await ingest.stop()
+        run.measured.end_s = asyncio.get_running_loop().time() - begun_s
         run.expect(code == 0, f"it ended with {code}: {ingest.says()}")
+        run.expect(run.measured.end_s < BUDGET_S / 2, f"it took {run.measured.end_s:.1f} s to end")
         run.expect(ingest.spool_bytes(), "nothing lies on disk after its end")
     await ingest.start()
     run.measured.catch_up_s = await _back(built, ingest)
-    await ingest.until_ready()
+    await ingest.until_recovered()
     await run.end([ingest])
     return await run.audit()
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from callstream.demo.services import ServiceProcess, free_port
 from callstream.embedded_kafka import EmbeddedKafka
@@ -93,11 +94,22 @@ class IngestProcess:
 
     async def is_ready(self) -> bool:
         """Ask whether it wants new calls; one that has ended does not."""
+        return bool((await self._readyz()).get("ready"))
+
+    async def until_recovered(self) -> None:
+        """Wait until it has stored what an earlier one left."""
+        async with asyncio.timeout(SETTLE_S):
+            while (await self._readyz()).get("facts", {}).get("recovering") != 0:
+                await asyncio.sleep(LOOK_S)
+
+    async def _readyz(self) -> dict[str, Any]:
+        """Return what it says of itself; nothing while it says nothing."""
         try:
             answer = await self.http.request("GET", f"http://127.0.0.1:{self._running.admin_port}/readyz")
         except Unavailable:
-            return False
-        return answer.ok
+            return {}
+        found: dict[str, Any] = answer.json()
+        return found
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -62,6 +62,8 @@ class Measured:
     rss_mb: float = 0.0
     catch_up_s: float = 0.0
     """From the broker's start until nothing lay on disk any more."""
+    end_s: float = 0.0
+    """How long an ingest took to end that was asked to in the outage."""
     remarks: list[str] = field(default_factory=list)
     """Everything that should not be."""
 

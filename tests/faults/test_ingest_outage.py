@@ -16,12 +16,13 @@ from simulators.audiohook.call import Call
 from simulators.audiohook.media import Audio
 from simulators.audiohook.scenario import Scenario
 from tests.faults.ingest_calls import Audit, Placed, Stored
-from tests.faults.ingest_outage import killed, outage, rolled
+from tests.faults.ingest_outage import BUDGET_S, killed, outage, rolled, stopped
 from tests.faults.ingest_process import stage
 from tests.faults.ingest_run import Measured, Shape
 from tests.kafka_fixture import CACHE_DIR
 
 CALLS = 40
+FEW = 8
 FRAME_MS = 100
 FRAME_SAMPLES = 800
 KILLED_LOSS_S = 1.5
@@ -63,6 +64,29 @@ async def test_an_ingest_killed_in_the_outage_has_lost_and_announced_the_last_se
     async with stage(broker, tmp_path) as built:
         found = told(await killed(built, Shape(CALLS, 3, FRAME_MS, KILLED_LOSS_S)))
     assert 0 < found.killed < CALLS
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_an_ingest_killed_while_it_catches_up_has_lost_and_announced_the_last_second_at_most(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
+    async with stage(broker, tmp_path) as built:
+        found = told(await killed(built, Shape(FEW, 1.5, FRAME_MS, KILLED_LOSS_S), catching_up=True))
+    assert 0 < found.killed < FEW
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_an_ingest_that_is_told_to_stop_in_the_outage_ends_soon_and_the_next_one_stores_what_it_left(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
+    async with stage(broker, tmp_path) as built:
+        found = told(await stopped(built, Shape(FEW, 1.5, FRAME_MS)))
+    assert found.stored == found.sent > FEW
+    assert 0 < found.end_s < BUDGET_S / 2
 
 
 @pytest.mark.kafka

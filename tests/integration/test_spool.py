@@ -72,7 +72,13 @@ def files(settings: IngestSettings) -> set[str]:
 async def test_a_dead_broker_costs_no_frame_and_memory_is_free_meanwhile(settings, broker, monkeypatch):
     outlets = []
     make = service_module.make_outlet
-    monkeypatch.setattr(service_module, "make_outlet", lambda service: outlets.append(make(service)) or outlets[-1])
+
+    def make_outlet(service):
+        made = make(service)
+        outlets.append(made[0])
+        return made
+
+    monkeypatch.setattr(service_module, "make_outlet", make_outlet)
     await create_topics(settings)
     placed = calls(9)
     async with ingest(settings) as service, asyncio.TaskGroup() as tasks:

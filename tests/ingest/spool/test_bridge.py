@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from ingest.outlet import _STILL_S
 from runtime import metrics
 from tests.ingest.spool.bridged import AUDIO, EVENTS, Bridged, Broker, left
 from tests.ingest.test_outlet import record, until
@@ -337,6 +338,41 @@ async def test_what_kafka_has_not_taken_at_the_end_is_on_disk_in_order(tmp_path,
     assert use.outlet.at_risk == 0
     assert use.outlet.unacknowledged == 30
     assert [value.lstrip(b"\0") for _, _, value in left(tmp_path)] == numbers(30)
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_where_kafka_stands_still_the_end_comes_as_soon_as_everything_is_on_disk(tmp_path, reachable):
+    use = Bridged(tmp_path)
+    use.broker.reachable = reachable
+    use.broker.answering = False
+    async with asyncio.timeout(20):
+        async with use.running(600):
+            use.outlet.put([record(number) for number in range(20)])
+            await until(lambda: use.broker.pending or not reachable)
+            use.clock.advance(_STILL_S)
+            use.outlet.put([record(number) for number in range(20, 30)])
+    assert (use.outlet.at_risk, use.outlet.unacknowledged) == (0, 30)
+    assert [value.lstrip(b"\0") for _, _, value in left(tmp_path)] == numbers(30)
+
+
+async def test_the_end_waits_for_a_disk_that_takes_nothing_and_for_a_kafka_that_moves(tmp_path):
+    use = Bridged(tmp_path)
+    use.folder.failing = True
+    use.broker.answering = False
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(use.outlet.run())
+        use.outlet.put([record(0)])
+        await until(lambda: use.broker.pending)
+        use.clock.advance(_STILL_S)
+        use.outlet.close(600)
+        await until(lambda: use.folder.begun > 1)
+        assert use.outlet.at_risk == 1
+        assert not running.done()
+        use.broker.answering = True
+        use.broker.answer()
+    assert use.outlet.unacknowledged == 0
+    assert left(tmp_path) == []
+    await use.spool.close()
 
 
 async def test_a_tick_that_kafka_has_not_taken_at_the_end_is_no_record_lost(tmp_path):

@@ -15,7 +15,6 @@ from ingest.spool import recovery as module
 from ingest.spool.keeper import Keeper
 from ingest.spool.recovery import Recovery
 from runtime import metrics
-from runtime.admin import Health
 from runtime.clock import ManualClock
 from runtime.errors import Unavailable
 from runtime.log import get_logger
@@ -40,7 +39,6 @@ class Life:
 
     def __init__(self, path, broker: Broker) -> None:
         self.use = Bridged(path, broker)
-        self.health = Health()
         self.roll = Roll()
         self.keeper = Keeper(self.use.spool, self.roll, self.use.outlet, ManualClock(), LOG)
         kafka = SimpleNamespace(topic_prefix="")
@@ -50,7 +48,6 @@ class Life:
             registry=Registry(),
             clock=ManualClock(),
             log=LOG,
-            health=self.health,
         )
         self.recovery = Recovery(self.service, self.use.spool, self.use.outlet, ENCODING)
         self.sequencer = Sequencer(ENCODING, uuid4, Lineage(), self.roll)
@@ -153,10 +150,10 @@ async def test_after_a_crash_what_was_spooled_is_appended_and_open_sessions_are_
     async with second.lived():
         recovering = asyncio.create_task(second.recovery.run())  # noqa: TID251
         await asyncio.sleep(0)
-        await until(lambda: "spool" in second.health.failing())
+        await until(lambda: second.recovery.under_way)
         second.open("new call")
         await recovering
-        assert second.health.is_ready()
+        assert not second.recovery.under_way
         assert not list(tmp_path.glob("segment-*"))
     assert metrics.INGEST_SPOOL_LOST_SESSIONS._value.get() == lost + 4
     for call in range(4):
@@ -221,7 +218,7 @@ async def test_what_a_process_spooled_that_never_saw_kafka_is_appended_too(tmp_p
     second = Life(tmp_path, broker)
     async with second.lived():
         recovering = asyncio.create_task(second.recovery.run())  # noqa: TID251
-        await until(lambda: "spool" in second.health.failing())
+        await until(lambda: second.recovery.under_way)
         second.open("call 1")
         broker.reachable = True
         await recovering
@@ -262,7 +259,7 @@ async def test_without_anything_left_there_is_nothing_to_wait_for(tmp_path, brok
     broker.reachable = False
     life = Life(tmp_path, broker)
     await life.recovery.run()
-    assert life.health.is_ready()
+    assert not life.recovery.under_way
     await life.use.spool.close()
 
 
