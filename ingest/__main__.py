@@ -189,7 +189,7 @@ async def start(service: Service[IngestSettings]) -> None:
         endless = [beat(service, surroundings, readiness, (*servers, dialling)), *asking(token, platform)]
         background = [tasks.create_task(one) for one in endless]
         for server in servers:
-            await server.start()
+            await server.start(tasks)
             service.log.info("listening", endpoint=f"port {server.port}")
         dialled = tasks.create_task(dialling.run())
         tasks.create_task(following.run())

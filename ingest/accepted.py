@@ -3,28 +3,42 @@
 Until its request is answered a socket costs its owner nothing, so the server counts it from the moment it is there,
 and turns it away where there are too many or where it asks too much; such an answer is written by hand, for there is no
 request yet that could be answered.
+
+All sockets are read into one buffer, so a socket has at most that much read at a turn of the loop. Audio is cut out of
+it (`ingest.receive`) and heard at once; the library's machine decides over everything else. Reading rests while the
+request is not answered, while messages wait to be received, and while the peer does not read what we answer.
 """
 
 import asyncio
 import http
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from enum import IntFlag, auto
+from typing import Protocol, cast
 
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed, HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
-from websockets.frames import Frame, Opcode
-from websockets.protocol import Event, State
+from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from ingest.protocol import Admitted
+from ingest.receive import FrameSplitter
 from ingest.turnstile import Turnstile
 from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
 
 ABNORMAL = 1006
-_READ_BYTES = 8_192
+READ_BYTES = 8_192
 """What is read from a socket in a turn of the loop: small frames take long for their size, and others have theirs."""
-_BEGINNINGS = (Opcode.TEXT, Opcode.BINARY)
+CLOSE_S = 10.0
+"""How long a peer may take to answer the end of a WebSocket."""
+_UNREAD, _UNREAD_AGAIN = 16, 4
+"""Reading rests once more messages than the first wait to be received, until no more than the second do."""
+_UNSENT_BYTES = 32_768
+_REQUEST_END = b"\r\n\r\n"
+_ENDING = (State.CLOSING, State.CLOSED)
 _TOO_LONG = (HeaderLineTooLong, RequestLineTooLong, TooManyHeaders)
 
 
@@ -34,6 +48,14 @@ class Door(Protocol):
     @property
     def max_header_bytes(self) -> int:
         """Longest request."""
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """Longest message the library takes; the connection ends over a longer one."""
+
+    @property
+    def buffer(self) -> memoryview:
+        """What all sockets are read into, one after the other."""
 
     @property
     def turnstile(self) -> Turnstile:
@@ -46,77 +68,280 @@ class Door(Protocol):
     def entered(self, connection: "AcceptedConnection") -> bool:
         """Count a socket that is new; False where it is one too many."""
 
+    def asked(self, connection: "AcceptedConnection", request: Request) -> None:
+        """Take the request of a socket; to be answered by `answer`."""
+
+    def turned_away(self, connection: "AcceptedConnection", reason: str) -> None:
+        """Count a socket that asked too much or too late; it is as good as gone."""
+
     def left(self, connection: "AcceptedConnection", reason: str | None) -> None:
-        """Forget a socket. `reason` says why it got no further than its request, None where it did."""
+        """Forget a socket. `reason` says why it got no further than its request, None where that is known."""
 
 
-class AcceptedConnection(ServerConnection):
-    """A connection that carries what its request was admitted with. The request may have so many bytes, no more."""
+class _Pause(IntFlag):
+    """Why a socket is not read now."""
+
+    TURNSTILE = auto()
+    UNANSWERED = auto()
+    TURN = auto()
+    UNREAD = auto()
+    UNSENT = auto()
+
+
+class AcceptedConnection(asyncio.BufferedProtocol):
+    """A connection that carries what its request was admitted with. The request may have so many bytes, no more.
+
+    Implements `ingest.session.Transport`. `hear` takes a whole binary message at once, or says that it must be
+    received; it is asked only while nothing that came before is to be received.
+    """
 
     admitted: Admitted | None = None
     hear: Callable[[bytes], bool] | None = None
-    """Takes a whole binary message at once, or says that it must be received."""
-    unread = 0
-    """Messages that have begun to arrive and were not received yet."""
+    _transport: asyncio.Transport
 
-    def __init__(self, door: Door, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+    def __init__(self, door: Door) -> None:
         self._door = door
+        self._buffer = door.buffer
+        self._loop = asyncio.get_running_loop()
+        self._protocol = ServerProtocol(max_size=door.max_frame_bytes)
+        self._splitter = FrameSplitter(door.max_frame_bytes)
+        self._asked = False
         self._header_bytes = 0
+        self._header_tail = b""
+        self._early = b""
         self._turned_away = False
+        self._paused = _Pause(0)
+        self._encrypted = False
+        self._messages: deque[str | bytes] = deque()
+        self._fragments = bytearray()
+        self._is_text = False
+        self._deaf = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+        self._gone = asyncio.Event()
         self._late: asyncio.TimerHandle | None = None
+        self._end: asyncio.TimerHandle | None = None
+
+    @property
+    def open(self) -> bool:
+        """True from the answer to the request until an end has begun."""
+        return self._protocol.state is State.OPEN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or end at once where there are too many."""
-        super().connection_made(transport)
-        if hasattr(transport, "max_size"):
-            transport.max_size = _READ_BYTES
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(_UNSENT_BYTES)
+        self._encrypted = transport.get_extra_info("ssl_object") is not None
         if not self._door.entered(self):
             self._turn_away(http.HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After: 1\r\n")
         else:
             # a request costs as much as dozens of messages of audio, which must not wait for a burst of them
-            self.transport.pause_reading()
+            self._pause(_Pause.TURNSTILE)
             self._door.turnstile.wait(self._read_on)
-            self._late = self.loop.call_later(self._door.handshake_deadline_s, self._too_late)
+            self._late = self._loop.call_later(self._door.handshake_deadline_s, self._too_late)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the interface
+        """Return what the socket is read into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what came; of a request no more than it may have."""
-        if self.request is not None:
-            super().data_received(data)
-        elif not self._turned_away:
-            self._request_received(data)
+        data = self._buffer[:nbytes]
+        if self._asked:
+            if self._encrypted and nbytes == len(self._buffer):
+                # more has been deciphered, and would be read in this turn
+                self._pause(_Pause.TURN)
+                self._loop.call_soon(self._go_on, _Pause.TURN)
+            self._splitter.feed(data, self._heard, self._machine)
+        elif not self._turned_away and self._end is None:
+            self._request_received(bytes(data))
 
-    def process_event(self, event: Event) -> None:
-        """Let a whole binary message be heard if nothing before it is unread; everything else is to be received."""
-        if isinstance(event, Frame) and event.opcode in _BEGINNINGS:
-            whole = event.opcode is Opcode.BINARY and event.fin
-            if whole and not self.unread and self.hear is not None and self.hear(bytes(event.data)):
-                return
-            self.unread += 1
-        super().process_event(event)
+    def eof_received(self) -> None:
+        """Take the end of what the peer sends: nobody can say more to it then."""
+        self._protocol.receive_eof()
+        self._write()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def pause_writing(self) -> None:
+        """Let the peer read first."""
+        self._room.clear()
+        self._pause(_Pause.UNSENT)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._room.set()
+        self._go_on(_Pause.UNSENT)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the close code says enough
         """Take the end."""
-        super().connection_lost(exc)
-        self._in_time()
+        self._protocol.receive_eof()
+        for timer in (self._late, self._end):
+            if timer is not None:
+                timer.cancel()
+        self.hear = None
+        self._gone.set()
+        self._room.set()
+        self._wake()
         reason = None
-        if self.request is None and not self._turned_away:
-            reason = "header_size" if isinstance(self.protocol.handshake_exc, _TOO_LONG) else "no_request"
+        if not self._asked and not self._turned_away:
+            reason = "header_size" if isinstance(self._protocol.handshake_exc, _TOO_LONG) else "no_request"
         self._door.left(self, reason)
 
+    def refusal(self, status: http.HTTPStatus, text: str) -> Response:
+        """Return the answer to a request that is refused."""
+        return self._protocol.reject(status, text)
+
+    def acceptance(self, request: Request) -> Response:
+        """Return the answer to a request that may become a session; a refusal where it asks for no WebSocket."""
+        return self._protocol.accept(request)
+
+    def answer(self, response: Response) -> None:
+        """Answer the request, if anybody still waits for that."""
+        if self._protocol.state is not State.CONNECTING:
+            return
+        self._protocol.send_response(response)
+        self._write()
+        self._go_on(_Pause.UNANSWERED)
+        early, self._early = self._early, b""
+        if early:
+            self._splitter.feed(memoryview(early), self._heard, self._machine)
+
+    async def receive(self) -> str | bytes:
+        """Return the next message. Cancelling loses none. Raises `ConnectionLost`."""
+        while not self._messages:
+            if self._gone.is_set():
+                raise self._loss()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._messages.popleft()
+        if self._paused & _Pause.UNREAD and len(self._messages) <= _UNREAD_AGAIN:
+            self._go_on(_Pause.UNREAD)
+        return message
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message, if anybody hears it.
+
+        Where the peer is gone `receive` says so, after all that had come from it: raising here would lose that.
+        """
+        if self._protocol.state is not State.OPEN:
+            return
+        if isinstance(message, str):
+            self._protocol.send_text(message.encode())
+        else:
+            self._protocol.send_binary(message)
+        self._write()
+        await self._room.wait()
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close the connection; what was not received is dropped. Returns when it is closed."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._write()
+        self._deaf = True
+        self._messages.clear()
+        # who is not read is not seen to go either
+        self._go_on(_Pause.UNREAD)
+        await self._gone.wait()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
     def _request_received(self, data: bytes) -> None:
-        self._header_bytes += len(data)
+        """Give the request to the machine, and keep what came behind it for later."""
+        before, self._header_tail = self._header_tail, (self._header_tail + data)[-len(_REQUEST_END) + 1 :]
+        found = (before + data).find(_REQUEST_END)
+        end = len(data) if found < 0 else found + len(_REQUEST_END) - len(before)
+        self._header_bytes += end
         if self._header_bytes > self._door.max_header_bytes:
             self._turn_away(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            self._door.left(self, "header_size")
+            self._door.turned_away(self, "header_size")
             return
-        super().data_received(data)
-        if self.request is not None:
+        self._protocol.receive_data(data[:end])
+        self._write()
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._in_time()
+                self._asked, self._early = True, data[end:]
+                self._pause(_Pause.UNANSWERED)
+                self._door.asked(self, event)
+
+    def _machine(self, data: memoryview) -> None:
+        """Let the library's machine take bytes, and do what it says."""
+        self._protocol.receive_data(bytes(data))
+        self._write()
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                self._data_received(event)
+
+    def _data_received(self, frame: Frame) -> None:
+        """Take a frame of a message; the machine has seen to their order and to the message's length."""
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+        self._fragments += frame.data
+        if not frame.fin:
+            return
+        message, self._fragments = bytes(self._fragments), bytearray()
+        if not self._is_text:
+            self._heard(message)
+            return
+        try:
+            self._keep(message.decode())
+        except UnicodeDecodeError as error:
+            self._deaf = True
+            self._protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            self._write()
+
+    def _heard(self, message: bytes) -> None:
+        """Take a binary message: at once where nothing before it is to be received."""
+        if self._messages or self.hear is None or not self.hear(message):
+            self._keep(message)
+
+    def _keep(self, message: str | bytes) -> None:
+        """Let a message be received."""
+        if self._deaf:
+            return
+        self._messages.append(message)
+        if len(self._messages) > _UNREAD:
+            self._pause(_Pause.UNREAD)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _write(self) -> None:
+        """Send what the machine says. Once it has ended the WebSocket, the socket follows soon."""
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                # who is gone needs no end
+                with suppress(OSError, RuntimeError):
+                    self._transport.write_eof()
+            else:
+                self._transport.close()
+        if self._protocol.state in _ENDING:
+            self._splitter.loose = True
+        if self._end is None and self._protocol.close_expected():
             self._in_time()
+            self._end = self._loop.call_later(CLOSE_S, self.abort)
+
+    def _pause(self, why: _Pause) -> None:
+        if not self._paused:
+            self._transport.pause_reading()
+        self._paused |= why
+
+    def _go_on(self, why: _Pause) -> None:
+        paused, self._paused = self._paused, self._paused & ~why
+        if paused and not self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _read_on(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._go_on(_Pause.TURNSTILE)
 
     def _in_time(self) -> None:
         if self._late is not None:
@@ -125,48 +350,18 @@ class AcceptedConnection(ServerConnection):
 
     def _too_late(self) -> None:
         self._turn_away(http.HTTPStatus.REQUEST_TIMEOUT)
-        self._door.left(self, "no_request")
+        self._door.turned_away(self, "no_request")
 
     def _turn_away(self, status: http.HTTPStatus, field: str = "") -> None:
         self._turned_away = True
         answer = f"HTTP/1.1 {status.value} {status.phrase}\r\n{field}Content-Length: 0\r\nConnection: close\r\n\r\n"
-        self.transport.write(answer.encode())
-        self.transport.close()
+        self._transport.write(answer.encode())
+        self._transport.close()
 
-
-class WebSocketTransport:
-    """A websockets connection as the session's transport."""
-
-    def __init__(self, connection: AcceptedConnection, hear: Callable[[bytes], bool] | None = None) -> None:
-        self._connection = connection
-        connection.hear = hear
-
-    async def receive(self) -> str | bytes:
-        """Return the next message."""
-        try:
-            message = await self._connection.recv()
-        except ConnectionClosed as error:
-            raise _lost(error) from None
-        self._connection.unread -= 1
-        return message
-
-    async def send(self, message: str | bytes) -> None:
-        """Send a message, if anybody hears it.
-
-        Where the peer is gone `receive` says so, after all that had come from it: raising here would lose that.
-        """
-        if self._connection.state is State.OPEN:
-            with suppress(ConnectionClosed):
-                await self._connection.send(message)
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close the connection."""
-        await self._connection.close(code, reason)
-
-
-def _lost(error: ConnectionClosed) -> ConnectionLost:
-    if error.rcvd is None:
-        return ConnectionLost(ABNORMAL, "", ClosedBy.LOCAL if error.sent else ClosedBy.NETWORK)
-    return ConnectionLost(
-        error.rcvd.code, error.rcvd.reason, ClosedBy.REMOTE if error.rcvd_then_sent else ClosedBy.LOCAL
-    )
+    def _loss(self) -> ConnectionLost:
+        protocol = self._protocol
+        received, sent = protocol.close_rcvd, protocol.close_sent
+        if received is None:
+            return ConnectionLost(ABNORMAL, "", ClosedBy.LOCAL if sent else ClosedBy.NETWORK)
+        by = ClosedBy.REMOTE if protocol.close_rcvd_then_sent else ClosedBy.LOCAL
+        return ConnectionLost(received.code, received.reason, by)

@@ -14,13 +14,11 @@ import math
 import resource
 import ssl
 from contextlib import suppress
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from ingest.accepted import AcceptedConnection, WebSocketTransport
+from ingest.accepted import CLOSE_S, READ_BYTES, AcceptedConnection
 from ingest.admission import Bucket, Complaints, Places
 from ingest.certificate import Certificate
 from ingest.protocol import Admitted
@@ -35,13 +33,13 @@ MAX_REFUSALS = 1_000
 """Refusals that may wait for their time at once; beyond that they are answered at once."""
 REFRESH_S = 1.0
 """A changed key counts at most so long after its file was changed, where requests come."""
-_ANSWER_S = 5.0
-"""How long the answer to a request may take; a refusal waits for its time in it."""
-_CLOSE_S = 10.0
-"""How long a peer may take to answer the end of a WebSocket."""
 _END_S = 1.0
 """How long closing the connections that are left may take."""
-_GOING_AWAY = 1001
+_NORMAL, _GOING_AWAY = 1000, 1001
+_ACCEPTED_A_TURN = 4
+"""So many sockets are accepted at each turn of the loop; one takes about a quarter of a millisecond."""
+_BACKLOG = 1_024
+"""So many may wait for that in the system."""
 _REQUESTS_A_TURN = 4
 """So many requests to connect are begun at each turn of the loop; one takes about a millisecond in all."""
 _AGAIN_S = 1.0
@@ -51,7 +49,7 @@ _OTHER_FILES = 256
 _HEADROOM = 4
 """The library's limit is this many times ours, so that the protocol can answer a message that is too long."""
 
-# the library reports each failed handshake; what matters of them is counted and logged here
+# the library reports each connection and each failed handshake; what matters of them is counted and logged here
 logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
 
 
@@ -69,14 +67,19 @@ class IngestServer:
         self._turnstile = Turnstile(_REQUESTS_A_TURN)
         self._asking: set[AcceptedConnection] = set()
         self._refreshed_s = float("-inf")
-        self._server: Server | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._all: set[AcceptedConnection] = set()
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._certificate: Certificate | None = None
         self._port = listening.port
-        self._sessions: dict[Session, ServerConnection] = {}
+        self._sessions: dict[Session, AcceptedConnection] = {}
         self._refusing = 0
         self._stopping = False
         self._nobody_left = asyncio.Event()
         self._nobody_left.set()
+        self._no_socket_left = asyncio.Event()
+        self._no_socket_left.set()
         self._open = INGEST_CONNECTIONS.labels(self._source.name)
 
     @property
@@ -104,38 +107,54 @@ class IngestServer:
         """How long a request to connect may take."""
         return self._limits.handshake_deadline_s
 
-    async def start(self) -> None:
-        """Begin to accept. Raises `ConfigError` when the address cannot be listened on."""
+    @property
+    def max_frame_bytes(self) -> int:
+        """Longest message the library takes."""
+        return self._listening.max_message_bytes * _HEADROOM
+
+    @property
+    def buffer(self) -> memoryview:
+        """What all sockets are read into."""
+        return self._buffer
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to accept; the connections' tasks belong to `tasks`.
+
+        Raises `ConfigError` when the address cannot be listened on.
+        """
         listening = self._listening
         self._make_room()
         try:
             if listening.certificate is not None:
                 self._certificate = Certificate(*listening.certificate)
-            self._server = await serve(
-                self._serve,
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(
+                lambda: AcceptedConnection(self),
                 listening.host,
                 listening.port,
-                process_request=self._admit,
-                create_connection=cast("type[ServerConnection]", partial(AcceptedConnection, self)),
-                compression=None,
-                ping_interval=None,
-                open_timeout=self._limits.handshake_deadline_s + _ANSWER_S,
-                close_timeout=_CLOSE_S,
-                max_size=listening.max_message_bytes * _HEADROOM,
-                server_header=None,
+                backlog=_ACCEPTED_A_TURN,
                 **self._tls(),
             )
         except (OSError, ssl.SSLError) as error:
             name = self._source.name.upper()
             message = f"INGEST_{name}_HOST, INGEST_{name}_PORT: cannot listen there: {type(error).__name__}"
             raise ConfigError([message]) from error
+        self._tasks = tasks
+        for listener in self._server.sockets:
+            # what asyncio calls the backlog is also how many it accepts at a turn; the system may hold more for us
+            with listener.dup() as same:
+                same.listen(_BACKLOG)
         self._port = int(self._server.sockets[0].getsockname()[1])
 
     def _tls(self) -> dict[str, Any]:
         """Return what the listening socket is told of TLS."""
         if self._certificate is None:
             return {}
-        return {"ssl": self._certificate.context, "ssl_handshake_timeout": self._limits.handshake_deadline_s}
+        return {
+            "ssl": self._certificate.context,
+            "ssl_handshake_timeout": self._limits.handshake_deadline_s,
+            "ssl_shutdown_timeout": CLOSE_S,
+        }
 
     def _make_room(self) -> None:
         """Let this process have as many files open as there may be sockets, as far as the system allows it."""
@@ -159,7 +178,7 @@ class IngestServer:
         """Answer 503 from now on, and close the listening sockets."""
         self._stopping = True
         if self._server is not None:
-            self._server.close(close_connections=False)
+            self._server.close()
 
     async def let_end(self, seconds: float) -> None:
         """Wait until no session is left, but no longer than that."""
@@ -176,32 +195,58 @@ class IngestServer:
             async with asyncio.timeout(_END_S), asyncio.TaskGroup() as closing:
                 for connection in tuple(self._sessions.values()):
                     closing.create_task(connection.close(_GOING_AWAY))
-        if self._server is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_END_S):
-                    await self._server.wait_closed()
+        for connection in tuple(self._all):
+            connection.abort()
+        await self._no_socket_left.wait()
 
     def entered(self, connection: AcceptedConnection) -> bool:
         """Count a socket whose request is awaited; False where there are too many of them."""
+        self._all.add(connection)
+        self._no_socket_left.clear()
         if len(self._asking) >= self._limits.max_handshakes:
             self._complain("handshakes")
             return False
         self._asking.add(connection)
         return True
 
+    def asked(self, connection: AcceptedConnection, request: Request) -> None:
+        """Answer a request, and serve where it becomes a session."""
+        if self._tasks is not None:
+            self._tasks.create_task(self._take(connection, request))
+
+    def turned_away(self, connection: AcceptedConnection, reason: str) -> None:
+        """Count a socket that asked too much or too late."""
+        self._asking.discard(connection)
+        self._complain(reason)
+
     def left(self, connection: AcceptedConnection, reason: str | None) -> None:
-        """Forget a socket."""
+        """Forget a socket that is gone."""
+        self._all.discard(connection)
         self._asking.discard(connection)
         self._places.give_back(connection)
         if reason is not None:
             self._complain(reason)
+        if not self._all:
+            self._no_socket_left.set()
 
-    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _take(self, connection: AcceptedConnection, request: Request) -> None:
+        """See to one connection from its request to its end."""
+        try:
+            response = await self._admit(connection, request)
+            connection.answer(connection.acceptance(request) if response is None else response)
+            if connection.open and connection.admitted is not None:
+                await self._serve(connection, connection.admitted)
+                await connection.close(_NORMAL)
+        except Exception:
+            # one connection's fault must not end the others
+            self._surroundings.log.exception("a connection failed", source=self._source.name)
+            connection.abort()
+
+    async def _admit(self, connection: AcceptedConnection, request: Request) -> Response | None:
         """Return the refusal of a request, or None where it may become a session."""
         try:
-            return await self._decide(cast("AcceptedConnection", connection), request)
+            return await self._decide(connection, request)
         except Exception:
-            # the library would answer the same, and say nothing
             self._surroundings.log.exception("a request to connect failed", source=self._source.name)
             return self._answer(connection, http.HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -284,23 +329,24 @@ class IngestServer:
                 "connections are refused", source=self._source.name, reason=reason, count=count
             )
 
-    def _answer(self, connection: ServerConnection, status: http.HTTPStatus, again_s: float | None = None) -> Response:
-        response = connection.respond(status, f"{status.phrase}\n")
+    def _answer(
+        self, connection: AcceptedConnection, status: http.HTTPStatus, again_s: float | None = None
+    ) -> Response:
+        response = connection.refusal(status, f"{status.phrase}\n")
         if again_s is not None:
             response.headers["Retry-After"] = str(math.ceil(again_s))
         return response
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        accepted = cast("AcceptedConnection", connection)
-        if accepted.admitted is None:
-            return
-        session = Session(self._source.name, accepted.admitted.protocol, self._surroundings)
+    async def _serve(self, connection: AcceptedConnection, admitted: Admitted) -> None:
+        session = Session(self._source.name, admitted.protocol, self._surroundings)
         self._sessions[session] = connection
         self._nobody_left.clear()
         self._open.set(len(self._sessions))
+        connection.hear = session.hear
         try:
-            await session.run(WebSocketTransport(accepted, session.hear))
+            await session.run(connection)
         finally:
+            connection.hear = None
             del self._sessions[session]
             self._open.set(len(self._sessions))
             if not self._sessions:

@@ -127,11 +127,12 @@ async def _record(name: str, call: Call, keys: Path) -> None:
     tapped = _Tapped(listening.source)
     surroundings = Surroundings(FakeOutlet(), SystemClock(), get_logger("ingest"), Encoding(STORE))
     server = IngestServer(replace(listening, source=tapped), surroundings)
-    await server.start()
-    report = await run_call(f"ws://127.0.0.1:{server.port}/audiohook", call, Options(credentials=Credentials(KEY)))
-    assert report.outcome in ("closed", "dropped"), report
-    server.stop_accepting()
-    await server.drain(1)
+    async with asyncio.TaskGroup() as tasks:
+        await server.start(tasks)
+        report = await run_call(f"ws://127.0.0.1:{server.port}/audiohook", call, Options(credentials=Credentials(KEY)))
+        assert report.outcome in ("closed", "dropped"), report
+        server.stop_accepting()
+        await server.drain(1)
     ids = [str(call.organization_id), str(call.session_id), str(call.correlation_id)]
     heard = [
         {"text": each} if isinstance(each, str) else {"audio": base64.b64encode(each).decode()} for each in tapped.heard

@@ -1,11 +1,16 @@
 """A socket on loopback before and beside its request."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import ssl
+from asyncio import sslproto
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+import trustme
+from websockets.exceptions import ConnectionClosed
 
 from ingest import accepted as module
+from tests.fuzz import wire
 from tests.ingest.sources.audiohook.words import Client
 from tests.ingest.test_server import dial, said, serving
 from tests.ingest.test_server_limits import keys, outlet, raw, refused
@@ -121,23 +126,184 @@ async def test_what_came_before_the_peer_went_is_taken_though_nobody_hears_the_a
     assert outlet.kinds().count("AUDIO") == 20
 
 
-async def test_a_flood_of_small_frames_is_read_in_turns_with_those_of_others(outlet, keys):
-    client, most = Client(), 0
+def certified(folder):
+    """Settings of a server with a certificate, and the options of a client that trusts it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    for pem in issued.cert_chain_pems:
+        pem.write_to_path(chain, append=True)
+    issued.private_key_pem.write_to_path(key)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    return {"tls_certfile": chain, "tls_keyfile": key}, {"ssl": trust}
 
-    def note(data: bytes) -> None:
-        nonlocal most
-        most = max(most, len(data))
 
+async def open_call(server, connection) -> tuple[Client, module.AcceptedConnection]:
+    """Open a session; return its client's words and the server's side of its socket."""
+    client = Client()
+    await connection.send(client.open())
+    assert (await said(connection))["type"] == "opened"
+    (accepted,) = server._sessions.values()
+    return client, accepted
+
+
+@contextmanager
+def turns_counted(accepted):
+    """Count what is read of a socket at each turn of the loop."""
+    loop, take, counts, counting = asyncio.get_running_loop(), accepted.buffer_updated, [0], True
+
+    def turn() -> None:
+        counts.append(0)
+        if counting:
+            loop.call_soon(turn)
+
+    def updated(size: int) -> None:
+        counts[-1] += size
+        take(size)
+
+    accepted.buffer_updated = updated
+    if isinstance(accepted._transport, sslproto._SSLProtocolTransport):
+        # asyncio keeps the method itself there
+        accepted._transport._ssl_protocol._app_protocol_buffer_updated = updated
+    turn()
+    try:
+        yield counts
+    finally:
+        counting = False
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_flood_of_small_frames_is_read_in_turns_with_those_of_others(outlet, keys, tmp_path, encrypted):
+    settings, options = certified(tmp_path) if encrypted else ({}, {})
+    async with serving(outlet, keys, **settings) as server, dial(server, **options) as connection:
+        client, accepted = await open_call(server, connection)
+        with turns_counted(accepted) as counts:
+            for _ in range(10_000):
+                connection.protocol.send_binary(b"\xff\xff")
+            connection.send_data()
+            await connection.send(client.close("PT1.25S"))
+            assert (await said(connection))["type"] == "closed"
+    assert outlet.kinds().count("AUDIO") == 10_000
+    assert sum(counts) > 80_000
+    assert max(counts) <= module.READ_BYTES
+
+
+async def test_audio_does_not_go_through_the_machine_of_the_library(outlet, keys, monkeypatch):
     async with serving(outlet, keys) as server, dial(server) as connection:
-        await connection.send(client.open())
-        assert (await said(connection))["type"] == "opened"
+        client, accepted = await open_call(server, connection)
+        fed = []
+        take = accepted._protocol.receive_data
+        monkeypatch.setattr(accepted._protocol, "receive_data", lambda data: (fed.append(data), take(data)))
+        for _ in range(5):
+            await connection.send(FRAME)
+        await connection.send(client.close("PT1S"))
+        assert (await said(connection))["type"] == "closed"
+        assert len(fed) == 1
+    assert outlet.kinds().count("AUDIO") == 5
+
+
+async def test_frames_sent_with_the_request_wait_for_its_answer(outlet, keys):
+    client = Client()
+    async with serving(outlet, keys) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = wire.request(key="open")
+        writer.write(head[:-2])
+        await writer.drain()
+        writer.write(
+            head[-2:] + wire.message(client.open()) + wire.message(FRAME) + wire.message(client.close("PT0.2S"))
+        )
+        answers = await reader.readuntil(b'"closed"')
+        writer.close()
+    assert answers.startswith(b"HTTP/1.1 101 ")
+    assert outlet.kinds() == ["OPENED", "AUDIO", "CLOSED"]
+
+
+async def test_a_text_that_is_no_utf8_ends_the_connection_and_what_came_before_counts(outlet, keys):
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        await open_call(server, connection)
+        connection.protocol.send_binary(FRAME)
+        connection.protocol.send_text(b"\xff\xfe")
+        connection.protocol.send_binary(FRAME)
+        connection.send_data()
+        with pytest.raises(ConnectionClosed) as caught:
+            await connection.recv()
+        while server._sessions:
+            await asyncio.sleep(0.001)
+    assert caught.value.rcvd.code == 1007
+    assert outlet.marks()[1:] == [("AUDIO", "UNKNOWN"), ("CLOSED", "SOCKET_LOST")]
+
+
+async def test_a_message_in_very_many_fragments_is_a_message(outlet, keys, capfd):
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        client, _ = await open_call(server, connection)
+        connection.protocol.send_binary(b"", fin=False)
+        for _ in range(20_000):
+            connection.protocol.send_continuation(b"\xff", fin=False)
+        connection.protocol.send_continuation(b"", fin=True)
+        connection.send_data()
+        await connection.send(client.close("PT1.25S"))
+        assert (await said(connection))["type"] == "closed"
+    assert outlet.marks() == [("OPENED", "UNKNOWN"), ("AUDIO", "UNKNOWN"), ("CLOSED", "END")]
+    assert "a session failed" not in capfd.readouterr().err
+
+
+async def test_who_does_not_read_is_not_read(outlet, keys):
+    async with serving(outlet, keys) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
+        writer.write(wire.request(key="open"))
+        while not server._sessions:
+            await asyncio.sleep(0.001)
         (accepted,) = server._sessions.values()
-        take = accepted.data_received
-        accepted.data_received = lambda data: (note(data), take(data))
+        pings = wire.frame(wire.PING, b"x" * 125) * 1000
+        while not accepted._paused:
+            writer.write(pings)
+            await asyncio.sleep(0)
+        assert accepted._transport.get_write_buffer_size() < 2 * module._UNSENT_BYTES
+        # then the peer's own socket fills up
+        writer.write(pings * 100)
+        assert accepted._paused
+        assert accepted._transport.get_write_buffer_size() < 2 * module._UNSENT_BYTES
+        read = 0
+        while read < 50_000_000 and accepted._paused:
+            read += len(await reader.read(2**20))
+        assert not accepted._paused
+        writer.transport.abort()
+
+
+async def test_messages_wait_to_be_received_in_small_number(outlet, keys, monkeypatch):
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        client, accepted = await open_call(server, connection)
+        monkeypatch.setattr(accepted, "hear", lambda _: False)
+        most, keep = 0, accepted._keep
+
+        def kept(message) -> None:
+            nonlocal most
+            keep(message)
+            most = max(most, len(accepted._messages))
+
+        monkeypatch.setattr(accepted, "_keep", kept)
         for _ in range(10_000):
             connection.protocol.send_binary(b"\xff\xff")
         connection.send_data()
         await connection.send(client.close("PT1.25S"))
         assert (await said(connection))["type"] == "closed"
     assert outlet.kinds().count("AUDIO") == 10_000
-    assert 0 < most <= module._READ_BYTES
+    # eight bytes each, and what one turn reads comes on top
+    assert module._UNREAD < most <= module._UNREAD + module.READ_BYTES // 8 + 1
+
+
+async def test_who_goes_with_much_unread_leaves_its_place_at_once(outlet, keys, monkeypatch):
+    def fail(*_) -> None:
+        raise RuntimeError("?")
+
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        await open_call(server, connection)
+        (session,) = server._sessions
+        monkeypatch.setattr(session._protocol, "receive_text", fail)
+        connection.transport.write(wire.message("no") * (module.READ_BYTES // 10))
+        async with asyncio.timeout(module.CLOSE_S / 2):
+            await connection.wait_closed()
+            while server._places._holders:
+                await asyncio.sleep(0.001)
+    assert connection.close_code == 1011

@@ -47,16 +47,17 @@ async def serving(outlet: FakeOutlet, keys, **settings):
     listening = ACCEPTING["audiohook"](IngestSettings(audiohook=own))
     surroundings = Surroundings(outlet, SystemClock(), get_logger("ingest"), Encoding(STORE))
     server = IngestServer(listening, surroundings)
-    await server.start()
-    try:
-        yield server
-    finally:
-        server.stop_accepting()
-        await server.drain(2)
+    async with asyncio.TaskGroup() as tasks:
+        await server.start(tasks)
+        try:
+            yield server
+        finally:
+            server.stop_accepting()
+            await server.drain(2)
 
 
 def dial(server: IngestServer, path: str = "/audiohook", fields=OPEN, **options):
-    url = f"ws://127.0.0.1:{server.port}{path}"
+    url = f"{'wss' if 'ssl' in options else 'ws'}://127.0.0.1:{server.port}{path}"
     return connect(url, additional_headers=fields, proxy=None, ping_interval=None, **options)
 
 
@@ -212,7 +213,7 @@ async def test_an_address_that_is_taken_is_a_configuration_error(outlet, keys):
         listening = ACCEPTING["audiohook"](IngestSettings(audiohook=own))
         surroundings = Surroundings(outlet, SystemClock(), get_logger("ingest"), Encoding(STORE))
         with pytest.raises(ConfigError) as caught:
-            await IngestServer(listening, surroundings).start()
+            await IngestServer(listening, surroundings).start(asyncio.TaskGroup())
     assert "INGEST_AUDIOHOOK_PORT" in caught.value.mistakes[0]
 
 
