@@ -63,7 +63,13 @@ def open_spool(service: Service[IngestSettings]) -> Spool | None:
         service.log.warning("there is no spool: what Kafka does not take waits in memory and is lost in a crash")
         return None
     try:
-        folder = Folder(own.folder, own.seal, max_bytes=own.max_bytes, segment_bytes=SEGMENT_BYTES)
+        folder = Folder(
+            own.folder,
+            own.seal,
+            max_bytes=own.max_bytes,
+            segment_bytes=SEGMENT_BYTES,
+            aside_max_bytes=own.aside_max_bytes,
+        )
     except (FolderTaken, OSError) as error:
         why = error if isinstance(error, FolderTaken) else f"cannot be used: {error.strerror}"
         message = f"INGEST_SPOOL_FOLDER: {why}"

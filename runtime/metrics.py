@@ -156,6 +156,12 @@ INGEST_SPOOL_ERRORS = Counter(
     "What went wrong on disk: write, read, full, damaged (a block was set aside), foreign (a file was).",
     ["what"],
 )
+INGEST_SPOOL_ASIDE_BYTES = Gauge(
+    "callstream_ingest_spool_aside_bytes", "Size of what was set aside on disk: damaged, or of another key."
+)
+INGEST_SPOOL_ASIDE_REMOVED_BYTES = Counter(
+    "callstream_ingest_spool_aside_removed_bytes_total", "Set aside and removed: there was more than may be kept."
+)
 INGEST_SPOOL_RECOVERED = Counter(
     "callstream_ingest_spool_recovered_records_total",
     "Records that an earlier process left on disk and that were appended, by what became of them.",

@@ -29,6 +29,13 @@ class SpoolSettings(Section):
         le=2**44,
         description="Size of all files together; above it audio is dropped and announced as a gap.",
     )
+    aside_max_bytes: int = Field(
+        4 * 2**30,
+        ge=0,
+        le=2**44,
+        description="Size of what is kept in `aside/` because it is damaged or cannot be read; beyond it the oldest is "
+        "removed.",
+    )
     after_s: float = Field(
         1, ge=0.1, le=60, description="A partition whose oldest unacknowledged record is so old goes to disk."
     )

@@ -2,7 +2,7 @@
 
 A folder belongs to one process, by a lock. What earlier processes left stays as it is until it is removed by name; this
 process's files have higher numbers. Files are for their owner only. Damaged bytes are copied to `aside/`, files that
-cannot be read are moved there.
+cannot be read are moved there; beyond a limit the oldest of it goes.
 """
 
 import fcntl
@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.spool.aside import Aside
 from ingest.spool.sealing import Seal
 from ingest.spool.segments import HEAD_BYTES, SALT_BYTES, Damaged, Head, Header, Stored, decode, encode, new_head
 
@@ -60,7 +61,9 @@ class _File:
 class Folder:
     """A locked folder. Raises `FolderTaken`, or `OSError` where it cannot be used."""
 
-    def __init__(self, path: Path, seal: Seal, *, max_bytes: int, segment_bytes: int) -> None:
+    def __init__(
+        self, path: Path, seal: Seal, *, max_bytes: int, segment_bytes: int, aside_max_bytes: int = 4 * 2**30
+    ) -> None:
         self._path = path
         self._seal = seal
         self._max_bytes = max_bytes
@@ -70,6 +73,7 @@ class Folder:
         self._sizes: dict[int, int] = {}
         path.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
         self._lock = _locked(path / _LOCK)
+        self.aside = Aside(path / ASIDE, aside_max_bytes)
         found = [(name, int(name[2])) for entry in path.iterdir() if (name := _NAME.fullmatch(entry.name))]
         self.strangers = sorted(
             entry.name
@@ -103,18 +107,9 @@ class Folder:
 
     def set_aside(self, path: Path, offset: int = 0, data: bytes | None = None) -> str:
         """Keep damaged bytes of a file, or the whole file, for somebody to look at; return the name they got."""
-        aside = self._path / ASIDE
-        aside.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
-        name = f"{path.stem}-{offset:010}-{secrets.token_hex(4)}"
+        name = self.aside.keep(path, offset, data)
         if data is None:
-            path.rename(aside / name)
             self._left.pop(path.name, None)
-        else:
-            descriptor = os.open(aside / name, _NEW, _PRIVATE_FILE)
-            try:
-                _write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
         return name
 
     def new_file(self, kind: str) -> tuple[Path, int, Head]:

@@ -16,6 +16,8 @@ from ingest.spool.folder import Draft, Folder, Place, SpoolFull
 from ingest.spool.segments import Damaged, Header, Kind, Stored
 from runtime.log import Logger
 from runtime.metrics import (
+    INGEST_SPOOL_ASIDE_BYTES,
+    INGEST_SPOOL_ASIDE_REMOVED_BYTES,
     INGEST_SPOOL_BYTES,
     INGEST_SPOOL_ERRORS,
     INGEST_SPOOL_RECORDS,
@@ -206,6 +208,10 @@ class Spool:
         """Publish the numbers, and tell when the spool gets nearly full or is no longer."""
         INGEST_SPOOL_BYTES.set(self.folder.used_bytes)
         INGEST_SPOOL_RECORDS.set(self._records)
+        INGEST_SPOOL_ASIDE_BYTES.set(self.folder.aside.used_bytes)
+        for name, size_bytes in self.folder.aside.take_removed():
+            INGEST_SPOOL_ASIDE_REMOVED_BYTES.inc(size_bytes)
+            self._log.error("what was set aside was removed, the oldest first: there is too much", location=name)
         ratio = _NO_LONGER_RATIO if self._pressed else _NEARLY_FULL_RATIO
         pressed = self._fill >= ratio
         if pressed is not self._pressed:
