@@ -19,7 +19,24 @@ ALONE = {
 }
 """Files that judge by how long something took or how much it worked, and what they look at."""
 
-LONGEST = ("tests/faults/test_chaos.py",)
+LONGEST = (
+    "tests/faults/test_chaos.py",
+    "tests/e2e/test_demo.py",
+    "tests/integration/test_task_host_faults.py",
+    "tests/integration/test_replay.py",
+    "tests/integration/test_cognigy.py",
+    "tests/compliance/test_components.py",
+    "tests/e2e/test_silence_exactly_once.py",
+    "tests/faults/test_ingest_outage.py",
+    "tests/callstream/replay/test_spans.py",
+    "tests/faults/test_wire_task_host.py",
+    "tests/integration/test_restore.py",
+    "tests/integration/test_spool.py",
+    "tests/integration/test_embedded_kafka.py",
+    "tests/faults/test_takeover.py",
+    "tests/integration/test_forwarder_faults.py",
+    "tests/integration/test_audit_log.py",
+)
 """Files of more than half a minute, the longest first. A name too many or too few costs time and nothing else."""
 
 _PLACES = {path: place - len(LONGEST) for place, path in enumerate(LONGEST)} | dict.fromkeys(ALONE, 1)
