@@ -9,6 +9,7 @@ can be leaves its fields without the personal ones.
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from runtime.version import version
 from schemas.codec import SchemaStore, as_datum, from_datum
@@ -21,13 +22,20 @@ _LONGEST_TEXT = 500
 
 
 def headers(  # noqa: PLR0913, PLR0917 - one argument per header
-    error: str, stage: str, topic: str, partition: int, offset: int, group: str, error_class: str
+    error: str,
+    stage: str,
+    topic: str,
+    partition: int,
+    offset: int,
+    group: str,
+    error_class: str,
+    more: Mapping[str, str] | None = None,
 ) -> list[tuple[str, bytes]]:
     """Return the headers, values as UTF-8 text.
 
     `error` names the defect and never quotes the content; `stage` is the step that failed; `topic` (catalogue name),
     `partition` and `offset` are the record's own; `group` is the consumer group that gave up; `error_class` the name of
-    the error's class. Text longer than 500 characters is cut.
+    the error's class; `more` are headers of our own by name. Text longer than 500 characters is cut.
     """
     return [
         (name, text[:_LONGEST_TEXT].encode())
@@ -42,6 +50,7 @@ def headers(  # noqa: PLR0913, PLR0917 - one argument per header
             (f"{_PREFIX}exception.class.name", error_class),
             (f"{_PREFIX}exception.message", error),
             ("callstream.version", version()),
+            *(more or {}).items(),
         )
     ]
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from runtime.clock import ManualClock
 from runtime.errors import InvalidRecord, UsageError
-from runtime.forwarding import Forward, Job, Received
+from runtime.forwarding import Forward, Job, Letter, Received
 from runtime.task import Output
 from runtime.testing import LogRecord
 from schemas.codec import SchemaStore
@@ -41,8 +41,8 @@ class Crashed(Exception):
 class ForwardDriver(Generic[W]):
     """One partition of one forwarding component.
 
-    `send*` append to the input, `run` does what is not done yet. `outputs`, `dead_letters` (offsets), `turns` (by key)
-    and `committed` are what a crash leaves.
+    `send*` append to the input, `run` does what is not done yet. `outputs`, `dead_letters` (offsets), `buried` (offset
+    and letter of what was understood and led to nothing), `turns` (by key) and `committed` are what a crash leaves.
     """
 
     def __init__(self, forward: Forward[W], *, partition: int = 0, clock: ManualClock | None = None) -> None:
@@ -51,6 +51,7 @@ class ForwardDriver(Generic[W]):
         self.log: list[LogRecord] = []
         self.outputs: list[Output] = []
         self.dead_letters: list[int] = []
+        self.buried: list[tuple[int, Letter]] = []
         self.turns: dict[str, TurnEntry] = {}
         self.committed = 0
         self._forward = forward
@@ -178,3 +179,7 @@ class _Hands(Generic[W]):
         self._driver.passed(Point.BEFORE_CONCLUDE)
         self._driver.turns[f"{entry.turn_id}/result"] = entry
         self._driver.passed(Point.AFTER_CONCLUDE)
+
+    async def bury(self, letter: Letter) -> None:
+        """Keep a record among the dead letters."""
+        self._driver.buried.append((self.received.offset, letter))

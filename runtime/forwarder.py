@@ -8,12 +8,14 @@ repeats jobs and never loses one; what must not be repeated asks its turn first 
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from runtime import metrics
 from runtime.asking import ask
 from runtime.checkpoint import Application, Step
 from runtime.errors import Fenced, Unavailable, UsageError
+from runtime.forwarder_beside import Beside
 from runtime.forwarder_commits import Committer, Offsets
 from runtime.forwarder_holdings import Holdings
 from runtime.forwarder_jobs import Jobs
@@ -21,7 +23,7 @@ from runtime.forwarder_opening import Decoder, TakeOver
 from runtime.forwarder_partition import Held, Means
 from runtime.forwarder_reader import LogReader
 from runtime.forwarder_writer import Writer
-from runtime.forwarding import Forward
+from runtime.forwarding import Companion, Forward
 from runtime.kafka import (
     AIOKafkaConsumer,
     ConsumerRecord,
@@ -58,29 +60,31 @@ async def run_forwarder(
     *,
     record_type: type[Record] | None = None,
     before_step: Step = lambda _: None,
+    companion: Companion | None = None,
 ) -> None:
     """Run a forwarding component until the service stops, then let jobs under way end, commit and leave the group.
 
     `record_type` is what the input topic carries, where the catalogue does not say it; `before_step` is called with the
-    name of each step of a turn (`JobHands.announce`). Waits, not ready, while Kafka or a topic is absent. Raises
-    `ConfigError` when the topics' partition counts differ or the log no longer holds the offset to go on from; after a
-    drain `GroupLost`, `Stuck`, `TooManyRestarts`.
+    name of each step of a turn (`JobHands.announce`); `companion` is what the component wants beside. Waits, not ready,
+    while Kafka or a topic is absent. Raises `ConfigError` when the topics' partition counts differ or the log no longer
+    holds the offset to go on from; after a drain `GroupLost`, `Stuck`, `TooManyRestarts`.
     """
     async with asyncio.TaskGroup() as group:
-        worker = Forwarder(service, forward, record_type, before_step, group)
+        worker = Forwarder(service, forward, record_type, before_step, group, companion)
         await worker.run()
 
 
 class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafka ships no types
     """One member of the component's group."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - as `run_forwarder` takes them
         self,
         service: Service[Any],
         forward: Forward[W],
         record_type: type[Record] | None,
         before_step: Step,
         group: asyncio.TaskGroup,
+        companion: Companion | None = None,
     ) -> None:
         settings = service.settings
         self._service = service
@@ -90,7 +94,11 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         self._application = Application(forward.group, settings.kafka.topic_prefix)
         self._client_id = f"{self._application.application_id}-{self._tuning.group_instance_id or service.name}"
         limit = RestartLimit(self._tuning.max_restarts, self._tuning.restart_window_s, service.clock)
-        self._held: Holdings[W] = Holdings(service, limit, self._fail)
+        self._held: Holdings[W] = Holdings(
+            service, limit, self._fail, companion.gone if companion is not None else lambda _: None
+        )
+        self._companion = companion
+        self._beside = _beside(service, companion, self._application, self._client_id, self._held)
         self._decoder = Decoder(service, forward.input_topic, record_type or _catalogued(forward.input_topic))
         self._writer = Writer(settings.kafka, self._client_id, self._on_answer)
         self._reader = LogReader(settings.kafka, f"{self._client_id}-take-over")
@@ -132,14 +140,17 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
     async def run(self) -> None:
         """Connect, poll until the service stops, then drain."""
         self._service.health.ready("partitions", ok=False, why="no partitions were assigned yet")
-        committing = self._group.create_task(self._committer.run())
+        running = [self._group.create_task(self._committer.run())]
         try:
             if await self._connect():
+                if self._beside is not None:
+                    running.append(self._group.create_task(self._beside.run()))
                 last_s = min(_STOP_POLL_S, self._share_s)
                 await turn_until_stopped(self._turn, self._service.stopping, last_s, self._watch(), self._group)
         finally:
             await self._drain()
-            committing.cancel()
+            for task in running:
+                task.cancel()
         self._raise_fatal()
 
     async def _watch(self) -> None:
@@ -167,7 +178,8 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
 
     async def _check_topics(self) -> bool:
         state = (turns(self._forward.group).name,) if self._forward.keeps_turns else ()
-        written = (*self._forward.outputs, *state)
+        read = (self._companion.topic,) if self._companion is not None and self._companion.topic else ()
+        written = (*self._forward.outputs, *state, *read)
         kafka = self._service.settings.kafka
         return await check_counts(kafka, self._application, self._forward.input_topic, written)
 
@@ -265,6 +277,8 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
             self._fail(error)
         if held.cut:
             self._held.refused.add(held.tp)
+        elif held.lanes is not None and self._companion is not None and self._held.owns(held):
+            self._companion.took(held.tp.partition, partial(self._jobs.hands, held))
 
     def _take(self, held: Held[W], lanes: Lanes[Any], records: Sequence[ConsumerRecord]) -> None:
         missing = self._decoder.unknown(records, held.asked)
@@ -292,9 +306,11 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
 
     def _hold_back(self) -> None:
         """Pause what is full and resume what is so no more. A pause throws prefetched records away: hysteresis."""
+        closed = self._companion is not None and self._companion.holds_back
         for held, lanes in self._held.running():
-            if held.asking is None and lanes.full != held.paused:
-                held.paused = lanes.full
+            full = lanes.full or closed
+            if held.asking is None and full != held.paused:
+                held.paused = full
                 (self.consumer.pause if held.paused else self.consumer.resume)(held.tp)
 
     # --- ending and telling -------------------------------------------------------------------------------------
@@ -322,6 +338,23 @@ class Forwarder(RebalanceListener, Generic[W]):  # type: ignore[misc]  # aiokafk
         for held, lanes in self._held.running():
             lag = max(0, (self.consumer.highwater(held.tp) or 0) - lanes.position)
             metrics.FORWARD_LAG_RECORDS.labels(topic=held.tp.topic, partition=str(held.tp.partition)).set(lag)
+
+
+def _beside(
+    service: Service[Any],
+    companion: Companion | None,
+    application: Application,
+    client_id: str,
+    held: Holdings[Any],
+) -> Beside | None:
+    """Return the reader of a component's other topic, None where it has none."""
+    if companion is None or companion.topic is None:
+        return None
+
+    def partitions() -> set[int]:
+        return {one.tp.partition for one, _ in held.running()}
+
+    return Beside(service, companion, application.topic(companion.topic), f"{client_id}-beside", partitions)
 
 
 def _catalogued(topic: str) -> type[Record]:

@@ -21,7 +21,14 @@ _PASS_S = 0.2
 class Holdings(Generic[W]):
     """The partitions of the present assignment. `assignment` counts up whenever it changes."""
 
-    def __init__(self, service: Service[Any], limit: RestartLimit, fail: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        service: Service[Any],
+        limit: RestartLimit,
+        fail: Callable[[Exception], None],
+        gone: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._gone = gone
         self._limit = limit
         self._fail = fail
         self.assignment = 0
@@ -125,6 +132,7 @@ class Holdings(Generic[W]):
     def _forget(self, held: Held[W]) -> None:
         if self._held.get(held.tp) is held:
             del self._held[held.tp]
+            self._gone(held.tp.partition)
         metrics.FORWARD_PARTITIONS.set(len(self._held))
         if held.lanes is not None:
             metrics.FORWARD_LAG_RECORDS.remove(held.tp.topic, str(held.tp.partition))

@@ -11,7 +11,7 @@ from runtime.errors import Fenced, InvalidRecord, UsageError
 from runtime.forwarder_opening import Decoder
 from runtime.forwarder_partition import Bury, Carry, Held, JobHands, Means
 from runtime.forwarder_writer import Row
-from runtime.forwarding import Forward
+from runtime.forwarding import Forward, Letter, Received
 from runtime.kafka import ConsumerRecord
 from runtime.lanes import Ticket
 from schemas.records import CallEvent
@@ -51,6 +51,15 @@ class Jobs(Generic[W]):
         except InvalidRecord as error:
             return [(raw.key or b"", Bury(raw, received, str(error)))]
 
+    def hands(self, held: Held[W], received: Received, key: bytes) -> JobHands[W]:
+        """Return hands for what is written of a record without a job."""
+
+        async def refuse(_: Letter) -> None:
+            message = "a letter is about a job"
+            raise UsageError(message)
+
+        return JobHands(self._means, held, received, key, refuse)
+
     def start(self, partitions: Iterable[Held[W]]) -> None:
         """Start what may start, the partitions in turn; whenever a job ends, the next ones of these start."""
         self._held = partitions
@@ -85,7 +94,11 @@ class Jobs(Generic[W]):
 
     async def _carried_in_vain(self, held: Held[W], work: Carry[W]) -> bool:
         """Carry a job; tell whether it was to stop meanwhile, whatever it made of that."""
-        hands = JobHands(self._means, held, work.received, work.job.key)
+
+        async def bury(letter: Letter) -> None:
+            await self._bury(held, Bury(work.raw, work.received, letter.error, letter))
+
+        hands = JobHands(self._means, held, work.received, work.job.key, bury)
         try:
             await self._forward.carry(work.job, hands)
         except InvalidRecord as error:
@@ -105,7 +118,8 @@ class Jobs(Generic[W]):
 
     async def _bury(self, held: Held[W], work: Bury) -> None:
         """Write a dead letter; what even its topic refuses leaves length and digest."""
-        raw, value = work.raw, work.raw.value
+        raw, value, letter = work.raw, work.raw.value, work.letter
+        error_class = "InvalidRecord" if letter is None else letter.reason
         if self._decoder.record_type is CallEvent:
             value = reduced(value) if work.received is None else blanked(work.received.record, self._means.store)
         about = headers(
@@ -115,7 +129,8 @@ class Jobs(Generic[W]):
             partition=raw.partition,
             offset=raw.offset,
             group=self._forward.group,
-            error_class="InvalidRecord",
+            error_class=error_class,
+            more=_told(letter),
         )
         topic = self._means.application.topic(dead_letters(self._forward.group).name)
         for kept in (value, reduced(value)):
@@ -125,4 +140,15 @@ class Jobs(Generic[W]):
                 break
             except InvalidRecord as error:
                 self._means.log.warning("a dead letter was refused", offset=raw.offset, error=str(error))
-        metrics.FORWARD_DEAD_LETTERS.labels(reason="InvalidRecord").inc()
+        metrics.FORWARD_DEAD_LETTERS.labels(reason=error_class).inc()
+
+
+def _told(letter: Letter | None) -> dict[str, str]:
+    """Return the headers that say why, how often and when something was tried for a record."""
+    if letter is None:
+        return {"dlt.reason": "undecodable"}
+    told = {"dlt.reason": letter.reason, "dlt.attempts": str(letter.attempts)}
+    if letter.first_attempt_ms >= 0:
+        told["dlt.first_attempt_ms"] = str(letter.first_attempt_ms)
+        told["dlt.last_attempt_ms"] = str(letter.last_attempt_ms)
+    return told

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from runtime.clock import Clock
 from runtime.errors import Fenced, UsageError
 from runtime.forwarder_commits import Committer
 from runtime.forwarder_writer import Row, Writer
-from runtime.forwarding import Job, Received
+from runtime.forwarding import Job, Letter, Received
 from runtime.kafka import ConsumerRecord, TopicPartition
 from runtime.lanes import Lanes, Ticket
 from runtime.log import Logger
@@ -41,6 +41,8 @@ class Bury:
     raw: ConsumerRecord
     received: Received | None
     error: str
+    letter: Letter | None = None
+    """What the component says of it; None where the record itself is bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,10 @@ class Held(Generic[W]):
 class JobHands(Generic[W]):
     """See `runtime.forwarding.Hands`."""
 
-    def __init__(self, means: Means, held: Held[W], received: Received, key: bytes) -> None:
+    def __init__(
+        self, means: Means, held: Held[W], received: Received, key: bytes, bury: Callable[[Letter], Awaitable[None]]
+    ) -> None:
+        self._bury = bury
         self._means = means
         self._held = held
         self._received = received
@@ -179,6 +184,12 @@ class JobHands(Generic[W]):
         """See `Hands.conclude`."""
         self._means.before_step("result")
         await self._put(result_key(entry.turn_id), entry)
+
+    async def bury(self, letter: Letter) -> None:
+        """See `Hands.bury`."""
+        self._check()
+        await self._bury(letter)
+        self._check()
 
     async def _put(self, key: bytes, entry: TurnEntry) -> None:
         means = self._means

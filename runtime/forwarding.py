@@ -5,7 +5,7 @@ a partition in order; `carry` does one job and may wait as long as it likes: oth
 (`runtime.forwarder`) owns the group, the order, the commits and the turns topic, and lends its `Hands` to each job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -40,6 +40,20 @@ class Job(Generic[W]):
     work: W
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Why a record becomes a dead letter. `reason` is a fixed word, `error` a text that quotes nothing of it.
+
+    `attempts` counts what was tried for it; the times are epoch milliseconds, -1 where nothing was tried.
+    """
+
+    reason: str
+    error: str
+    attempts: int = 0
+    first_attempt_ms: int = -1
+    last_attempt_ms: int = -1
+
+
 class Hands(Protocol):
     """What the host does for a job. Every method raises `Fenced` once the partition was taken away: let it pass."""
 
@@ -65,6 +79,9 @@ class Hands(Protocol):
 
     async def conclude(self, entry: TurnEntry) -> None:
         """Store the result of a turn on the turns topic."""
+
+    async def bury(self, letter: Letter) -> None:
+        """Keep the job's record, as received, among the dead letters: it was understood and led to nothing."""
 
 
 class Forward(Protocol[W]):
@@ -94,3 +111,26 @@ class Forward(Protocol[W]):
         `InvalidRecord` makes the job's record a dead letter (the broker refused an output); any other error that is
         not `Fenced` ends the process.
         """
+
+
+class Companion(Protocol):
+    """What a component asks of its host beside its records; the host calls it from its own loop."""
+
+    topic: str | None
+    """Catalogue name of a topic it also reads: of the partitions it holds, from their ends. Nothing is committed."""
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether no more inputs should be read: what they need is not to be had now."""
+
+    def took(self, partition: int, hands: Callable[[Received, bytes], Hands]) -> None:
+        """A partition was taken over. `hands` makes those with which something is written of a record without a job.
+
+        They may `write`, and nothing else. Returns at once.
+        """
+
+    def heard(self, partition: int, values: Sequence[bytes | None], keys: Sequence[bytes | None]) -> None:
+        """Take the next records of `topic`, each partition's in order. Returns at once."""
+
+    def gone(self, partition: int) -> None:
+        """A partition was given away or taken away: what is open for it is to be closed. Returns at once."""

@@ -230,10 +230,29 @@ TRANSCRIPTION_OBSERVED = Counter(
 # cognigy
 
 COGNIGY_TURNS = Counter("callstream_cognigy_turns_total", "Turns that ended, by how.", ["state"])
-COGNIGY_MARKED = Counter("callstream_cognigy_turns_marked_total", "Turns that were late, slow or ambiguous.", ["mark"])
+COGNIGY_MARKED = Counter(
+    "callstream_cognigy_turns_marked_total", "Turns that were late, slow, superseded or ambiguous.", ["mark"]
+)
 COGNIGY_ATTEMPTS = Counter("callstream_cognigy_attempts_total", "Requests to the bot, by outcome.", ["outcome"])
 COGNIGY_RESPONSE_SECONDS = Histogram(
     "callstream_cognigy_response_seconds", "From a request to its answer, whatever its status.", buckets=_SLOW_S
+)
+COGNIGY_RECORD_SECONDS = Histogram(
+    "callstream_cognigy_record_seconds",
+    "From the end of the bot's answer to its records' acknowledgement.",
+    buckets=_FAST_S,
+)
+COGNIGY_DOWN = Gauge("callstream_cognigy_bot_down_info", "1 while the bot counts as down: inputs wait, few are tried.")
+COGNIGY_BRIDGE_MESSAGES = Counter(
+    "callstream_cognigy_bridge_messages_total",
+    "Messages of bridges, by type; unknown and malformed are types too.",
+    ["type"],
+)
+COGNIGY_UNASKED = Counter(
+    "callstream_cognigy_unasked_total", "What bots said without having been asked, written or dropped.", ["outcome"]
+)
+COGNIGY_AUDIO = Counter(
+    "callstream_cognigy_audio_chunks_total", "Pieces of callers' audio for bridges, by what became of it.", ["outcome"]
 )
 
 

@@ -23,6 +23,8 @@ UNTESTED = {
     "runtime/processor.py": "an interface: every processor is held to it by the driver",
     "runtime/sink.py": "an interface: every sink is held to it by the host",
     "ingest/protocol.py": "an interface: every source is held to it",
+    "processors/cognigy/client.py": "an interface: every transport is held to it",
+    "processors/cognigy/events.py": "data without code",
     "sinks/recording_sync/entries.py": "data without code",
 }
 """Modules without tests of their own, and why. `__main__` is wiring: compliance and the demo run it."""
@@ -53,8 +55,14 @@ TESTED_WITH = {
     "ingest/sources/conversation_audio/config.py": "tests/ingest/test_config.py",
     "ingest/sources/media_streams/config.py": "tests/ingest/test_config.py",
     "ingest/sources/media_websocket/config.py": "tests/ingest/test_config.py",
+    "processors/cognigy/bridge/config.py": "tests/processors/cognigy/test_config.py",
+    "processors/cognigy/course.py": "tests/processors/cognigy/test_forward.py",
+    "processors/cognigy/gate.py": "tests/processors/cognigy/test_forward.py",
+    "processors/cognigy/replies.py": "tests/processors/cognigy/test_logic.py",
     "processors/cognigy/rules.py": "tests/processors/cognigy/test_config.py",
+    "processors/cognigy/transports.py": "tests/integration/test_bridge.py",
     "runtime/asking.py": "tests/runtime/test_worker.py",
+    "runtime/forwarder_beside.py": "tests/integration/test_bridge.py",
     "runtime/forwarder_holdings.py": "tests/runtime/test_forwarder.py",
     "runtime/forwarder_opening.py": "tests/runtime/test_forwarder.py",
     "runtime/group_table.py": "tests/integration/test_group_table.py",

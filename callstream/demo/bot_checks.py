@@ -25,7 +25,11 @@ def _heard(wanted: Sequence[str], heard: Sequence[str | None], *, in_order: bool
 
 
 def _answered(heard: Sequence[str], turns: Sequence[BotTurn]) -> Check:
-    """Each input has one answered turn with its latency and what the bot said, in order, and nothing else happened."""
+    """Each input has one answered turn with its latency and what the bot said, in order, and nothing else happened.
+
+    Where a call begins and ends, and that an answer takes long, may be said beside.
+    """
+    turns = [turn for turn in turns if turn.kind not in {BotTurnKind.SESSION, BotTurnKind.SLOW}]
     ended = [turn for turn in turns if turn.kind is BotTurnKind.TURN_END]
     said = [turn.text for turn in turns if turn.kind is BotTurnKind.OUTPUT]
     clean = all(turn.state is TurnState.ANSWERED and not turn.ambiguous and turn.response_ms >= 0 for turn in ended)

@@ -20,9 +20,10 @@ from callstream.replay.recording_stage import RecordingStage
 from callstream.replay.stage import Stage, WantedConversation
 from callstream.replay.task_stage import TaskStage
 from processors.cognigy import config as cognigy
-from processors.cognigy.client import http_client, rest_client
 from processors.cognigy.forward import CognigyForward
+from processors.cognigy.gate import Gate
 from processors.cognigy.pace import Pace
+from processors.cognigy.rest import http_client, rest_client
 from processors.transcription import config as transcription
 from processors.transcription.forward import Transcription
 from runtime.clock import SystemClock
@@ -133,8 +134,9 @@ def _cognigy(around: Around) -> Stage:
     around_it.push_async_exit(http)
     client = rest_client(settings, http, clock)
     rules = cognigy.rules(settings)
-    pace = Pace(settings.rate_per_s, settings.burst)
-    forward = CognigyForward(client, rules, pace, clock, get_logger("replay"), worker=around.place)
+    log = get_logger("replay")
+    gate = Gate(Pace(*settings.pace), SystemClock(), log, settings.patience)
+    forward = CognigyForward(client, rules, gate, clock, log, worker=around.place)
     return ForwardStage(forward, around.store, rules.settings_hash, before=clock.set, around=around_it)
 
 

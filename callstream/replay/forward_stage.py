@@ -9,7 +9,7 @@ from typing import Any
 
 from runtime.deadletter import blanked, headers, reduced
 from runtime.errors import InvalidRecord, UsageError
-from runtime.forwarding import Forward, Received
+from runtime.forwarding import Forward, Letter, Received
 from runtime.processor import InputRecord
 from runtime.task import Output
 from schemas.codec import SchemaStore
@@ -123,3 +123,6 @@ class _Hands:
 
     async def conclude(self, entry: TurnEntry) -> None:
         """Forget the result of a turn."""
+
+    async def bury(self, letter: Letter) -> None:
+        """Leave no letter: a replay judges what is said, not what became of it."""

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from processors.cognigy.breaker import Patience
+from processors.cognigy.bridge.config import BridgeSettings
 from processors.cognigy.rules import Rules
 from runtime.config import settings_hash
 from runtime.errors import ConfigError
@@ -20,6 +22,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")
 class CognigySettings(ForwardingSettings):
     """Where the bot is, what it is told, how fast and for how long."""
 
+    transport: Literal["rest", "bridge"] = Field(
+        "rest", description="How the bot is reached: Cognigy's REST endpoint, or sockets of an AppFoundry application."
+    )
     endpoint_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = Field(
         None,
         description="Address of the REST endpoint without its token; `/test` behind the host: turns are not billed.",
@@ -30,6 +35,14 @@ class CognigySettings(ForwardingSettings):
     )
     on_ambiguous: Literal["skip_and_flag", "resend"] = Field(
         _USUAL.on_ambiguous, description="What to do with an input that a crashed process may have sent."
+    )
+    on_newer_input: Literal["queue", "supersede"] = Field(
+        _USUAL.on_newer_input,
+        description="What becomes of words not sent yet when the caller has spoken again: sent in their turn, or not.",
+    )
+    metadata: Literal["first_input", "call_start", "never"] = Field(
+        _USUAL.metadata,
+        description="When the bot is told what call it is; at the start it is an input of its own, without words.",
     )
     max_input_age_s: float = Field(
         _USUAL.max_input_age_s, gt=0, le=3600, description="An input older than this is not sent any more."
@@ -53,17 +66,43 @@ class CognigySettings(ForwardingSettings):
         _USUAL.intent_path, description="Where the Flow puts the intent's name in `data`: names joined by dots."
     )
     intent_score_path: str = Field(_USUAL.intent_score_path, description="Where it puts the intent's score, 0 to 1.")
-    rate_per_s: float = Field(
-        3, gt=0, le=10_000, description="Requests a second of this process; the limit of an address ÷ processes."
+    rate_per_s: float = Field(3, gt=0, le=10_000, description="Inputs a second that may leave from one address.")
+    burst: int = Field(50, ge=1, le=10_000, description="Inputs that may leave it at once after a quiet time.")
+    processes_per_address: int = Field(
+        1, ge=1, le=1_000, description="Processes that share the address: each takes its share of rate and burst."
     )
-    burst: int = Field(50, ge=1, le=10_000, description="Requests that may leave at once after a quiet time.")
+    outage_after: int = Field(
+        5, ge=1, le=1_000, description="Inputs in a row without an answer after which the bot counts as down."
+    )
+    outage_rest_s: float = Field(
+        2, gt=0, le=300, description="For how long nothing is sent then, before one input probes; it doubles."
+    )
+    outage_longest_rest_s: float = Field(30, gt=0, le=3_600, description="The longest such rest.")
     connect_timeout_s: float = Field(
         3, gt=0, le=60, description="How long a connection may take to be made; then the input was not sent."
     )
     read_timeout_s: float = Field(20, gt=0, le=120, description="How long an answer may take; then nobody knows.")
+    bridge: BridgeSettings = BridgeSettings()
+
+    @property
+    def pace(self) -> tuple[float, int]:
+        """This process's share of the rate a second, and of the burst."""
+        return self.rate_per_s / self.processes_per_address, max(1, self.burst // self.processes_per_address)
+
+    @property
+    def patience(self) -> Patience:
+        """When the bot counts as down."""
+        longest_s = max(self.outage_rest_s, self.outage_longest_rest_s)
+        return Patience(self.outage_after, self.outage_rest_s, longest_s)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Return what is missing, an address nobody could call, and a token that is none."""
+        """Return what is missing for the transport, an address nobody could call, and a token that is none."""
+        if self.transport == "bridge":
+            yield from ((f"bridge_{field}", why) for field, why in self.bridge.missing())
+        else:
+            yield from self._rest_contradictions()
+
+    def _rest_contradictions(self) -> Iterator[tuple[str, str]]:
         if self.endpoint_url is None:
             yield "endpoint_url", "is needed: the address of the bot's REST endpoint"
         elif not _callable(self.endpoint_url):

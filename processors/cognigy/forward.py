@@ -2,139 +2,261 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal
 
+from processors.cognigy.calls import Call, Calls
 from processors.cognigy.client import BotClient
+from processors.cognigy.course import Course
+from processors.cognigy.events import BotEvent, BotInput, Ended, Outcome, Verdict
+from processors.cognigy.gate import Gate
 from processors.cognigy.logic import (
     TOO_LARGE,
+    Boundary,
     End,
-    NoReply,
     Step,
     Turn,
+    Work,
     end_of,
     expired,
     first_step,
-    judge,
+    is_input,
     left_behind,
-    turn_of,
+    utterance_of,
     wait_s,
+    works_of,
 )
-from processors.cognigy.messages import request
-from processors.cognigy.pace import Pace
-from processors.cognigy.report import entry, marks, records
+from processors.cognigy.report import boundary
 from processors.cognigy.rules import Rules
 from runtime.clock import Clock
 from runtime.forwarding import Hands, Job, Received
 from runtime.log import Logger
-from runtime.metrics import COGNIGY_ATTEMPTS, COGNIGY_MARKED, COGNIGY_RESPONSE_SECONDS, COGNIGY_TURNS
+from runtime.metrics import COGNIGY_ATTEMPTS, COGNIGY_RESPONSE_SECONDS
 from schemas.symbols import TurnState
 from schemas.topics import BOT, UTTERANCES
 
-Sleep = Callable[[float], Awaitable[None]]
+LOOKBACK_MS = 40 * 60_000
+"""What is known of a call is learnt again from so much of the log; of a call that is older, less is told to the bot."""
+
+Unasked = Callable[[Call, Sequence[BotEvent], BotInput | None], None]
 
 
 class CognigyForward:
-    """`runtime.forwarding.Forward` of turns. `worker` names this process on the turns topic."""
+    """`runtime.forwarding.Forward` of turns. `worker` names this process on the turns topic.
+
+    `beside` runs what marks slow turns, and lives as long as this; without it nothing does.
+    """
 
     group: str = "cognigy"
-    input_topic: str = UTTERANCES.name
-    outputs: tuple[str, ...] = (BOT.name,)
     first_start: Literal["earliest", "latest"] = "latest"
     keeps_turns: bool = True
-    lookback_ms: int = 0
+    lookback_ms: int = LOOKBACK_MS
 
     def __init__(  # noqa: PLR0913 - what it needs from outside, each replaced in some test
         self,
         client: BotClient,
         rules: Rules,
-        pace: Pace,
+        gate: Gate,
         clock: Clock,
         log: Logger,
         *,
         worker: str = "",
-        sleep: Sleep = asyncio.sleep,
+        beside: asyncio.TaskGroup | None = None,
+        unasked: Unasked = lambda _call, _events, _said: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
+        self.input_topic: str = UTTERANCES.name
+        self.outputs: tuple[str, ...] = (BOT.name,)
+        self.calls = Calls()
+        self.beside = beside
         self._client = client
         self._rules = rules
-        self._pace = pace
+        self._gate = gate
         self._clock = clock
         self._log = log
         self._worker = worker
+        self._unasked = unasked
         self._sleep = sleep
         self._draw = draw
 
     def begin(self, partition: int) -> None:
-        """Nothing is known about a partition but what its records and turns say."""
+        """Forget the calls of a partition: its records tell of them again."""
+        self.calls.begin(partition)
 
-    def plan(self, received: Received) -> list[Job[Turn]]:
+    def plan(self, received: Received) -> list[Job[Work]]:
         """See `Forward`."""
-        turn = turn_of(received, self._rules)
-        return [] if turn is None else [Job(turn.utterance.conversation_id.encode(), turn)]
+        utterance = utterance_of(received)
+        call = self.calls.take(received, utterance, is_input=is_input(utterance, self._rules))
+        key = utterance.conversation_id.encode()
+        return [Job(key, work) for work in works_of(received, utterance, call, self._rules)]
 
-    async def carry(self, job: Job[Turn], hands: Hands) -> None:
-        """Take a turn to its end: nothing is left to do for it once this returns."""
+    async def carry(self, job: Job[Work], hands: Hands) -> None:
+        """Take a turn to its end, or a call over its boundary: nothing is left to do for it once this returns."""
+        if isinstance(job.work, Boundary):
+            await self._cross(job.work, hands)
+            return
         turn = job.work
-        step = first_step(hands.turn(turn.id), self._age_s(turn), self._rules)
+        step = first_step(hands.turn(turn.id), self._age_s(turn), self._rules, superseded=turn.superseded)
         if step is Step.NOTHING:
             return
+        retaken = step in {Step.RESEND, Step.END_AMBIGUOUS}
+        course = Course(
+            turn, hands, self._rules, self._client.transport, self._clock, worker=self._worker, retaken=retaken
+        )
         if step is Step.END_AMBIGUOUS:
-            end = left_behind()
+            end: End = left_behind()
         elif step is Step.END_STALE:
+            await self._tell_outage(course)
             end = expired(retaken=False)
+        elif step is Step.END_SUPERSEDED:
+            end = expired(retaken=False, state=TurnState.SUPERSEDED)
         else:
-            end = await self._send(turn, hands, retaken=step is Step.RESEND)
-        now_s = self._clock.wall_s()
-        written = records(turn, end, now_s, self._rules)
-        await hands.write(written)
-        await hands.conclude(entry(turn, end.state, end.attempts, self._worker, now_s))
-        COGNIGY_TURNS.labels(end.state).inc()
-        for mark in marks(written):
-            COGNIGY_MARKED.labels(mark).inc()
-        self._tell(turn, end)
+            await self._send(course)
+            return
+        await self._close(course, (), end)
 
-    async def _send(self, turn: Turn, hands: Hands, *, retaken: bool) -> End:
-        body = request(turn.utterance)
-        if len(body) > self._rules.longest_request_bytes:
-            return end_of(TOO_LARGE, retaken=retaken)
-        attempt = 0
+    async def _cross(self, at: Boundary, hands: Hands) -> None:
+        if at.opens:
+            self.open(at.call)
+        elif at.call.over:
+            self._client.close(at.call.conversation_id)
+        if at.utterance.utterance_id:
+            await hands.write([boundary(at, self._rules, self._client.transport, self._clock.wall_s())])
+
+    def open(self, call: Call) -> None:
+        """Let the bot be reached for a call."""
+        self._client.open(call.conversation_id, lambda events, said: self._unasked(call, events, said))
+
+    # --- one input ----------------------------------------------------------------------------------------------
+
+    async def _send(self, course: Course) -> None:
+        turn = course.turn
+        said = BotInput(turn.id, turn.utterance, self._about(turn))
+        if self._client.size_bytes(said) > self._rules.longest_request_bytes:
+            await self._close(course, (), end_of(TOO_LARGE, retaken=course.retaken))
+            return
+        async with self._watched(course) as progress:
+            events, end = await self._attempts(course, said, progress)
+        await self._close(course, events, end)
+
+    async def _attempts(self, course: Course, said: BotInput, progress: "Progress") -> tuple[Sequence[BotEvent], End]:
+        """Send an input until something came of it; return what came last, and how the turn ends."""
+        turn, retaken = course.turn, course.retaken
         end = expired(retaken=retaken)
-        while await self._pace.wait(self._left_s(turn)):
-            attempt += 1
-            now_s = self._clock.wall_s()
-            await hands.announce(entry(turn, TurnState.SENDING, attempt, self._worker, now_s))
-            # storing the intent may have taken long
-            if self._left_s(turn) <= 0:
-                return end
-            end = await self._attempt(body, attempt, retaken=retaken)
+        while await self._passes(course):
+            try:
+                if self._superseded(turn, progress):
+                    return (), expired(retaken=retaken, state=TurnState.SUPERSEDED)
+                await course.announce(progress.attempts + 1)
+                # storing the intent may have taken long
+                if self._left_s(turn) <= 0:
+                    return (), end
+                progress.attempts += 1
+                events, end = await self._attempt(course, said, progress)
+            finally:
+                progress.settle(self._gate)
             wait = wait_s(end, self._age_s(turn), self._draw(), self._rules)
-            if wait is None:
-                return end
+            if wait is None or not self._gate.retries.take():
+                return events, end
             await self._sleep(wait)
-        return end
+        return (), end
 
-    async def _attempt(self, body: bytes, attempt: int, *, retaken: bool) -> End:
-        """Send an input once, and return how its turn ends if that was the last attempt."""
+    def _superseded(self, turn: Turn, progress: "Progress") -> bool:
+        return self._rules.on_newer_input == "supersede" and turn.superseded and not progress.attempts
+
+    async def _passes(self, course: Course) -> bool:
+        """Wait until the input may leave."""
+        await self._tell_outage(course)
+        return await self._gate.passes(lambda: self._left_s(course.turn))
+
+    async def _tell_outage(self, course: Course) -> None:
+        """Tell a call, once an outage, that the bot cannot be had."""
+        call, outage = course.turn.call, self._gate.outage
+        if call is not None and outage is not None and call.outage != outage:
+            call.outage = outage
+            await course.tell_unavailable()
+
+    async def _attempt(self, course: Course, said: BotInput, progress: "Progress") -> tuple[Sequence[BotEvent], End]:
+        """Send an input once. Return what came last, and how its turn ends if that was the last attempt."""
+        turn, call = course.turn, course.turn.call
+        if call is not None and not call.over:
+            self.open(call)
         sent_at_s, started_s = self._clock.wall_s(), self._clock.monotonic_s()
-        reply = await self._client.send(body)
-        waited_s = self._clock.monotonic_s() - started_s
-        verdict = judge(reply, self._rules)
-        COGNIGY_ATTEMPTS.labels(verdict.outcome.value).inc()
-        if not isinstance(reply, NoReply):
-            COGNIGY_RESPONSE_SECONDS.observe(waited_s)
-        return end_of(verdict, retaken=retaken, attempts=attempt, sent_at_s=sent_at_s, waited_s=waited_s)
+        progress.first_sent_at_s = progress.first_sent_at_s or sent_at_s
+        if progress.attempts == 1:
+            self._gate.retries.sent()
+        first_s: float | None = None
+        said = BotInput(said.turn_id, said.utterance, said.about, self._left_s(turn))
+        async for events in self._client.send(turn.utterance.conversation_id, said):
+            waited_s = self._clock.monotonic_s() - started_s if first_s is None else first_s
+            verdict = events[-1].verdict if isinstance(events[-1], Ended) else None
+            if verdict is None:
+                first_s = waited_s
+                standing = End(
+                    TurnState.SENDING, None, progress.attempts, sent_at_s, waited_s, course.retaken, False, sent_at_s
+                )
+                await course.take(events, standing)
+                continue
+            progress.verdict = verdict
+            COGNIGY_ATTEMPTS.labels(verdict.outcome.value).inc()
+            if verdict.outcome is not Outcome.UNSENT and verdict.error_class != "no_answer":
+                COGNIGY_RESPONSE_SECONDS.observe(waited_s)
+            if verdict.outcome is not Outcome.UNSENT and call is not None:
+                call.told = True
+            end = end_of(
+                verdict,
+                retaken=course.retaken,
+                attempts=progress.attempts,
+                sent_at_s=sent_at_s,
+                waited_s=waited_s,
+                first_sent_at_s=progress.first_sent_at_s,
+            )
+            return events, end
+        message = "a transport ended without a verdict"
+        raise RuntimeError(message)
+
+    def _about(self, turn: Turn) -> dict[str, object] | None:
+        """Return what the bot is told of the call with this input: once, and where it was asked for."""
+        call = turn.call
+        if call is None or call.told or self._rules.metadata == "never" or not call.about:
+            return None
+        return dict(call.about)
+
+    @asynccontextmanager
+    async def _watched(self, course: Course) -> AsyncIterator["Progress"]:
+        """Mark the turn as slow when it takes long."""
+        progress = Progress()
+        if self.beside is None:
+            yield progress
+            return
+
+        async def mark() -> None:
+            await asyncio.sleep(self._rules.slow_after_s)
+            await course.mark_slow(progress.attempts)
+
+        marking = self.beside.create_task(mark())
+        try:
+            yield progress
+        finally:
+            marking.cancel()
+            await asyncio.wait([marking])
+
+    async def _close(self, course: Course, events: Sequence[BotEvent], end: End) -> None:
+        await course.close(events, end)
+        if end.state is not TurnState.ANSWERED:
+            self._tell(course.turn, end)
 
     def _tell(self, turn: Turn, end: End) -> None:
-        if end.state is TurnState.ANSWERED:
-            return
         verdict = end.verdict
+        cause = "the caller spoke again" if end.state is TurnState.SUPERSEDED else "older than an input may be"
         self._log.warning(
             "a turn was not answered",
             conversation=turn.utterance.conversation_id,
             turn=turn.id,
             outcome=end.state,
-            cause=(verdict.error_class if verdict else None) or "older than an input may be",
+            cause=(verdict.error_class if verdict else None) or cause,
             status=verdict.code if verdict else -1,
             attempt=end.attempts,
         )
@@ -144,3 +266,20 @@ class CognigyForward:
 
     def _left_s(self, turn: Turn) -> float:
         return self._rules.max_input_age_s - self._age_s(turn)
+
+
+class Progress:
+    """How far the sending of one input has come."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.first_sent_at_s: float | None = None
+        self.verdict: Verdict | None = None
+
+    def settle(self, gate: Gate) -> None:
+        """Tell the gate what came of the input that passed it."""
+        verdict, self.verdict = self.verdict, None
+        if verdict is None:
+            gate.abandoned()
+        else:
+            gate.judged(verdict)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from processors.cognigy.events import BotInput, BotOutput, Intent
 from schemas.records import Utterance
 from schemas.symbols import BotSpeaker
 
@@ -20,27 +21,6 @@ _SPEAKERS: Mapping[str, BotSpeaker] = {
     "agent": BotSpeaker.AGENT,
     "engagement": BotSpeaker.ENGAGEMENT,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """An intent as the Flow put it into its data. `score` is -1 where it gave none."""
-
-    name: str
-    score: float
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class BotOutput:
-    """One output of the bot. With a `defect` it could not be read, and the rest is empty."""
-
-    speaker: BotSpeaker = BotSpeaker.UNKNOWN
-    text: str | None = None
-    data_json: str | None = None
-    trace_id: str | None = None
-    intent: Intent | None = None
-    defect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +42,9 @@ def user_id(conversation_id: str) -> str:
     return hashlib.sha256(f"callstream-user:{conversation_id}".encode()).hexdigest()[:_USER_DIGITS]
 
 
-def request(utterance: Utterance) -> bytes:
-    """Return the body of the request that makes an utterance the bot's input."""
-    data = {
+def request(utterance: Utterance, about: Mapping[str, Any] | None = None) -> bytes:
+    """Return the body of the request that makes an utterance the bot's input. `about` is told of the call with it."""
+    data: dict[str, Any] = {
         "_idem": turn_id(utterance.utterance_id),
         "input": utterance.input.lower(),
         "channel": utterance.channel.lower(),
@@ -72,13 +52,21 @@ def request(utterance: Utterance) -> bytes:
         "confidence": utterance.confidence if utterance.confidence >= 0 else None,
         "occurredAtMs": utterance.occurred_at_us // 1000 if utterance.occurred_at_us >= 0 else None,
     }
+    if about is not None:
+        data["call"] = dict(about)
     body = {
         "userId": user_id(utterance.conversation_id),
         "sessionId": utterance.conversation_id,
-        "text": utterance.text,
+        # an input that only says what call it is has no words
+        **({"text": utterance.text} if utterance.text is not None else {}),
         "data": data,
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def request_of(said: BotInput) -> bytes:
+    """Return the body of the request of an input."""
+    return request(said.utterance, said.about)
 
 
 def read_answer(body: bytes, longest_bytes: int, paths: tuple[str, str]) -> BotAnswer:

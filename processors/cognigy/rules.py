@@ -12,6 +12,8 @@ class Rules:
 
     channels: tuple[Channel, ...] = (Channel.EXTERNAL, Channel.UNKNOWN)
     on_ambiguous: Literal["skip_and_flag", "resend"] = "skip_and_flag"
+    on_newer_input: Literal["queue", "supersede"] = "queue"
+    metadata: Literal["first_input", "call_start", "never"] = "first_input"
     max_input_age_s: float = 8.0
     late_after_s: float = 5.0
     slow_after_s: float = 1.2

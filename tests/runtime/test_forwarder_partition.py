@@ -10,7 +10,7 @@ from runtime.clock import ManualClock
 from runtime.errors import Fenced, UsageError
 from runtime.forwarder_partition import Held, JobHands, Means
 from runtime.forwarder_writer import Row
-from runtime.forwarding import Received
+from runtime.forwarding import Letter, Received
 from runtime.kafka import TopicPartition
 from runtime.lanes import Lanes
 from runtime.log import get_logger
@@ -63,7 +63,12 @@ class Case:
             keeps_turns=keeps_turns,
         )
         received = Received("calls.utterances", 3, 7, 1_600_000_000_123, b"k", utterance("hello"))
-        self.hands = JobHands(means, self.held, received, b"c")
+        self.letters: list[Letter] = []
+
+        async def bury(letter: Letter) -> None:
+            self.letters.append(letter)
+
+        self.hands = JobHands(means, self.held, received, b"c", bury)
 
     @property
     def written(self) -> list[tuple[str, int, bytes | None, int | None]]:
@@ -142,3 +147,13 @@ async def test_turns_need_a_component_that_keeps_them() -> None:
     with pytest.raises(UsageError):
         await case.hands.announce(TURN)
     assert case.outside.rows == []
+
+
+async def test_a_letter_is_left_only_while_the_partition_is_held() -> None:
+    case = Case()
+    await case.hands.bury(Letter("stale", "too old"))
+    assert case.letters == [Letter("stale", "too old")]
+    case.held.cut_off()
+    with pytest.raises(Fenced):
+        await case.hands.bury(Letter("stale", "too old"))
+    assert len(case.letters) == 1

@@ -1,15 +1,20 @@
 """The component on the shipped driver: every reply, every age, a crash at every step."""
 
+import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 
-from processors.cognigy.logic import NoReply, Reply
+from processors.cognigy.breaker import Patience
 from processors.cognigy.messages import turn_id, user_id
-from processors.cognigy.report import RETAKEN_INDEX
+from processors.cognigy.replies import NoReply, Reply
+from processors.cognigy.report import RETAKEN_INDEX, UNAVAILABLE_INDEX
 from runtime.forward_testing import Crashed, Point
-from schemas.symbols import BotTurnKind, Channel, TurnState, UtteranceInput, UtteranceKind
-from tests.processors.cognigy.turns import NOW_S, RULES, Desk, said, utterance
+from runtime.forward_testing import _Hands as DriverHands
+from schemas.records import SessionInfo
+from schemas.symbols import BotTurnKind, Channel, Direction, Reason, TurnState, UtteranceInput, UtteranceKind
+from tests.processors.cognigy.turns import NOW_S, RULES, Desk, received, said, utterance
 
 UNSENT, NO_ANSWER = NoReply(unsent=True), NoReply(unsent=False)
 
@@ -262,3 +267,185 @@ async def test_words_of_the_caller_and_the_bot_are_in_no_log_line(capsys):
     assert text.count("a turn was not answered") == 3
     assert "private" not in text
     assert "agent 7" not in text
+
+
+# --- the life of a call --------------------------------------------------------------------------------------------
+
+INFO = SessionInfo(conversation_id="conversation", source_name="audiohook", direction=Direction.INBOUND, division="d")
+
+
+def opened(counter=100, **more):
+    return utterance(None, counter=counter, kind=UtteranceKind.OPENED, channel=Channel.ALL, session_info=INFO, **more)
+
+
+def closed(counter=101, **more):
+    return utterance(None, counter=counter, kind=UtteranceKind.CLOSED, channel=Channel.ALL, reason=Reason.END, **more)
+
+
+async def test_the_bot_is_told_what_call_it_is_with_the_first_input_and_not_again():
+    desk = Desk()
+    await desk.carried(opened(), utterance("one", counter=1), utterance("two", counter=2))
+    first, second = (asked["data"].get("call") for asked in desk.bot.asked)
+    assert first == {
+        "conversationId": "conversation",
+        "organisation": "organisation",
+        "queue": "sales",
+        "language": "en-US",
+        "startedAtMs": round(NOW_S * 1000),
+        "source": "audiohook",
+        "direction": "inbound",
+        "division": "d",
+    }
+    assert second is None
+
+
+async def test_what_was_not_taken_is_told_with_the_next_input():
+    desk = Desk()
+    desk.bot.replies.extend([UNSENT] * 3)
+    await desk.carried(
+        opened(), utterance("one", counter=1), utterance("two", counter=2), utterance("three", counter=3)
+    )
+    assert ["call" in asked["data"] for asked in desk.bot.asked] == [True, True, True, True, False]
+
+
+async def test_an_operator_may_have_it_told_when_the_call_begins_or_never():
+    desk = Desk(replace(RULES, metadata="call_start"))
+    rows = await desk.carried(opened(), utterance("one", counter=1))
+    start, one = desk.bot.asked
+    assert ("text" in start, "call" in start["data"], one["text"], "call" in one["data"]) == (False, True, "one", False)
+    assert kinds(rows) == ["SESSION", "OUTPUT", "TURN_END", "OUTPUT", "TURN_END"]
+    desk = Desk(replace(RULES, metadata="never"))
+    await desk.carried(opened(), utterance("one", counter=1))
+    assert "call" not in desk.bot.asked[0]["data"]
+
+
+async def test_after_a_crash_the_bot_is_told_again_from_what_the_log_says():
+    desk = Desk()
+    await desk.carried(opened(), utterance("one", counter=1))
+    desk.driver.crash()
+    await desk.carried(utterance("two", counter=2))
+    assert desk.bot.asked[1]["data"]["call"]["conversationId"] == "conversation"
+
+
+async def test_a_call_is_closed_after_its_last_input():
+    desk = Desk()
+    rows = await desk.carried(opened(), utterance("one", counter=1), closed())
+    assert kinds(rows) == ["SESSION", "OUTPUT", "TURN_END", "SESSION"]
+    assert json.loads(rows[-1].data_json) == {"event": "closed", "reason": "END", "over": True}
+    assert (rows[0].turn_id, rows[0].index) == (turn_id(opened().utterance_id), 0)
+    assert desk.bot.closed == ["conversation"]
+
+
+async def test_a_call_that_another_session_goes_on_with_is_not_closed():
+    desk = Desk()
+    rows = await desk.carried(opened(), opened(counter=102, session_id="other"), closed())
+    assert (desk.bot.closed, json.loads(rows[-1].data_json)["over"]) == ([], False)
+
+
+# --- the caller speaks again ---------------------------------------------------------------------------------------
+
+
+async def test_a_turn_under_way_is_marked_when_the_caller_speaks_again_and_its_answer_is_kept():
+    desk = Desk()
+
+    async def speaks_again():
+        newer = received(utterance("more", counter=5), offset=9)
+        desk.forward.plan(newer)
+
+    desk.bot.before_answer.append(speaks_again)
+    desk.driver.send(utterance("first"), key="conversation")
+    desk.driver.log[0] = replace_partition(desk)
+    rows = await desk.carried()
+    assert [(row.kind, row.superseded, row.state) for row in rows] == [
+        (BotTurnKind.OUTPUT, True, TurnState.ANSWERED),
+        (BotTurnKind.TURN_END, True, TurnState.ANSWERED),
+    ]
+
+
+def replace_partition(desk):
+    """The driver's partition is 0; the newer record must be of the same one."""
+    desk.driver._partition = 3
+    return desk.driver.log[0]
+
+
+async def test_words_not_sent_yet_are_given_up_only_where_the_operator_wants_that():
+    for policy, heard, state in (("queue", ["old", "new"], "ANSWERED"), ("supersede", ["new"], "SUPERSEDED")):
+        desk = Desk(replace(RULES, on_newer_input=policy))
+        old, new = received(utterance("old"), offset=1), received(utterance("new", counter=1), offset=2)
+        desk.forward.begin(3)
+        jobs = [*desk.forward.plan(old), *desk.forward.plan(new)]
+        hands = [DriverHands(desk.driver, record, b"conversation") for record in (old, new)]
+        for job, own in zip(jobs, hands, strict=True):
+            await desk.forward.carry(job, own)
+        assert desk.texts == heard
+        assert result(desk).value == state
+        assert [letter.reason for _, letter in desk.driver.buried] == (["superseded"] if policy == "supersede" else [])
+
+
+# --- slow bots and bots that are down ------------------------------------------------------------------------------
+
+
+async def test_a_turn_that_takes_long_is_marked_while_it_waits():
+    desk = Desk(replace(RULES, slow_after_s=0.01))
+
+    async def until_marked():
+        while not desk.driver.outputs:
+            await asyncio.sleep(0.001)
+
+    desk.bot.before_answer.append(until_marked)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        desk.forward.beside = group
+        rows = await desk.carried(utterance())
+    assert [(row.kind, row.index) for row in rows] == [
+        (BotTurnKind.SLOW, 0),
+        (BotTurnKind.OUTPUT, 1),
+        (BotTurnKind.TURN_END, 2),
+    ]
+    assert (rows[0].state, rows[0].attempts, rows[2].slow) == (TurnState.SENDING, 1, True)
+
+
+async def test_a_turn_that_is_quick_is_not_marked_though_it_is_watched():
+    desk = Desk()
+    async with asyncio.TaskGroup() as group:
+        desk.forward.beside = group
+        rows = await desk.carried(utterance())
+    assert (kinds(rows), rows[-1].slow) == (["OUTPUT", "TURN_END"], False)
+
+
+async def test_a_bot_that_is_down_is_left_alone_and_each_call_is_told_once():
+    desk = Desk(patience=Patience(failures=3, first_rest_s=30, longest_rest_s=30))
+    desk.bot.replies.extend([UNSENT] * 3)
+    rows = await desk.carried(
+        utterance("down", counter=0),
+        utterance("waits", counter=1),
+        utterance("waits too", counter=2, conversation="other"),
+        utterance("waits too", counter=3, conversation="other"),
+    )
+    assert desk.texts == ["down"] * 3
+    told = [row for row in rows if row.error_class == "bot_unavailable"]
+    assert [(row.conversation_id, row.kind, row.index) for row in told] == [
+        ("conversation", BotTurnKind.ERROR, UNAVAILABLE_INDEX),
+        ("other", BotTurnKind.ERROR, UNAVAILABLE_INDEX),
+    ]
+    assert [row.state for row in rows if row.kind is BotTurnKind.TURN_END][1:] == [TurnState.STALE] * 3
+    assert [letter.reason for _, letter in desk.driver.buried] == ["retries_exhausted", "stale", "stale", "stale"]
+
+
+async def test_a_bot_that_is_back_is_found_by_a_probe():
+    desk = Desk(patience=Patience(failures=3, first_rest_s=2, longest_rest_s=30))
+    desk.bot.replies.extend([UNSENT] * 3)
+    rows = await desk.carried(utterance("down", counter=0), utterance("probe", counter=1), utterance("on", counter=2))
+    assert desk.texts == ["down"] * 3 + ["probe", "on"]
+    assert [row.state for row in rows if row.kind is BotTurnKind.TURN_END] == [
+        TurnState.FAILED,
+        TurnState.ANSWERED,
+        TurnState.ANSWERED,
+    ]
+
+
+async def test_inputs_are_sent_again_only_as_often_as_a_tenth_of_those_sent_first():
+    desk = Desk(patience=Patience(failures=1000))
+    desk.bot.replies.extend([UNSENT] * 1000)
+    await desk.carried(*(utterance(str(n), counter=n) for n in range(40)))
+    again = len(desk.bot.asked) - 40
+    assert 10 <= again <= 10 + 40 // 10

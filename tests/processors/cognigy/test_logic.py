@@ -2,20 +2,25 @@ from dataclasses import replace
 
 import pytest
 
+from processors.cognigy.calls import Calls
+from processors.cognigy.events import Outcome
 from processors.cognigy.logic import (
     TOO_LARGE,
-    NoReply,
-    Outcome,
-    Reply,
+    Boundary,
     Step,
+    Turn,
     end_of,
     expired,
     first_step,
-    judge,
+    is_input,
     left_behind,
-    turn_of,
+    letter,
+    utterance_of,
     wait_s,
+    works_of,
 )
+from processors.cognigy.replies import NoReply, Reply
+from processors.cognigy.replies import judge as judged
 from runtime.errors import InvalidRecord
 from schemas.records import CallEvent
 from schemas.symbols import Channel, TurnState, UtteranceInput, UtteranceKind
@@ -24,8 +29,12 @@ from tests.processors.cognigy.turns import NOW_S, RULES, body, received, turn, u
 RESEND = replace(RULES, on_ambiguous="resend")
 
 
+def judge(reply, rules):
+    return judged(reply, rules)[0]
+
+
 @pytest.mark.parametrize(
-    ("change", "is_input"),
+    ("change", "wanted"),
     [
         ({}, True),
         ({"channel": Channel.UNKNOWN}, True),
@@ -39,21 +48,21 @@ RESEND = replace(RULES, on_ambiguous="resend")
         ({"text": None}, False),
     ],
 )
-def test_final_texts_of_the_caller_are_inputs(change, is_input):
-    assert (turn_of(received(utterance(**change)), RULES) is not None) is is_input
+def test_final_texts_of_the_caller_are_inputs(change, wanted):
+    assert is_input(utterance(**change), RULES) is wanted
 
 
 def test_the_channels_are_a_setting():
     rules = replace(RULES, channels=(Channel.INTERNAL,))
-    assert turn_of(received(utterance(channel=Channel.INTERNAL)), rules) is not None
-    assert turn_of(received(utterance()), rules) is None
+    assert is_input(utterance(channel=Channel.INTERNAL), rules)
+    assert not is_input(utterance(), rules)
 
 
 def test_a_text_that_could_be_sent_twice_unnoticed_is_invalid():
     with pytest.raises(InvalidRecord, match="no id"):
-        turn_of(received(utterance(utterance_id="")), RULES)
+        utterance_of(received(utterance(utterance_id="")))
     with pytest.raises(InvalidRecord, match="no utterance"):
-        turn_of(received(CallEvent(conversation_id="c", session_id="s")), RULES)
+        utterance_of(received(CallEvent(conversation_id="c", session_id="s")))
 
 
 def test_the_age_counts_from_the_end_of_the_utterance_else_from_its_record():
@@ -164,3 +173,67 @@ def test_what_was_never_sent_is_not_tried_again():
 )
 def test_every_end_has_a_final_state_and_says_whether_it_is_certain(end, state, ambiguous, retryable):
     assert (end.state, end.ambiguous, end.retryable) == (state, ambiguous, retryable)
+
+
+@pytest.mark.parametrize(
+    ("state", "superseded", "policy", "step"),
+    [
+        (None, True, "queue", Step.SEND),
+        (None, True, "supersede", Step.END_SUPERSEDED),
+        (None, False, "supersede", Step.SEND),
+        (TurnState.SENDING, True, "supersede", Step.END_AMBIGUOUS),
+        (TurnState.ANSWERED, True, "supersede", Step.NOTHING),
+    ],
+)
+def test_what_was_not_sent_is_superseded_only_where_the_operator_wants_that(state, superseded, policy, step):
+    assert first_step(state, 0, replace(RULES, on_newer_input=policy), superseded=superseded) is step
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "error"),
+    [
+        (end_of(judge(Reply(200, body()), RULES), retaken=False), None, None),
+        (end_of(judge(Reply(429), RULES), retaken=False, attempts=3), "retries_exhausted", "rate_limited, status 429"),
+        (end_of(judge(NoReply(unsent=True), RULES), retaken=False, attempts=3), "retries_exhausted", "unreachable"),
+        (end_of(judge(NoReply(unsent=False), RULES), retaken=False), "ambiguous", "no_answer"),
+        (end_of(judge(Reply(403), RULES), retaken=False), "permanent", "rejected, status 403"),
+        (end_of(TOO_LARGE, retaken=False), "too_large", "too_large"),
+        (expired(retaken=False), "stale", "it was too old to be sent"),
+        (
+            expired(retaken=False, state=TurnState.SUPERSEDED),
+            "superseded",
+            "the caller spoke again before it was sent",
+        ),
+        (left_behind(), "ambiguous", "unknown_outcome"),
+    ],
+)
+def test_every_input_that_was_not_answered_leaves_a_letter_with_its_reason(end, reason, error):
+    found = letter(end)
+    assert (reason, error) == (None, None) if found is None else (found.reason, found.error) == (reason, error)
+
+
+def test_a_letter_says_when_it_was_tried_first_and_last():
+    end = end_of(judge(Reply(429), RULES), retaken=False, attempts=2, sent_at_s=NOW_S + 2, first_sent_at_s=NOW_S)
+    found = letter(end)
+    assert found is not None
+    assert (found.attempts, found.last_attempt_ms - found.first_attempt_ms) == (2, 2000)
+
+
+def works(rules, **change):
+    record = received(utterance(**change))
+    call = Calls().take(record, record.record, is_input=False)
+    return works_of(record, record.record, call, rules)
+
+
+def test_a_call_begins_and_ends_in_the_order_of_its_inputs():
+    (begin,) = works(RULES, kind=UtteranceKind.OPENED)
+    (end,) = works(RULES, kind=UtteranceKind.CLOSED)
+    assert (begin.opens, end.opens, end.call.over) == (True, False, True)
+    assert works(RULES, kind=UtteranceKind.INTERIM) == []
+
+
+def test_a_bot_that_is_told_of_the_call_at_its_start_gets_an_input_without_words():
+    begin, told = works(replace(RULES, metadata="call_start"), kind=UtteranceKind.OPENED, text=None)
+    assert isinstance(begin, Boundary)
+    assert isinstance(told, Turn)
+    assert told.utterance.text is None

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from processors.cognigy.logic import NoReply, Reply, end_of, expired, judge, left_behind
+from processors.cognigy.logic import end_of, expired, left_behind
+from processors.cognigy.replies import NoReply, Reply, judge
 from processors.cognigy.report import RETAKEN_INDEX, entry, marks, records
 from schemas.records import Origin, TurnEntry
 from schemas.symbols import BotSpeaker, BotTransport, BotTurnKind, TurnState
@@ -10,11 +11,16 @@ ANSWER = Reply(200, body({"text": "One.", "data": {"intent": "order", "intentSco
 
 
 def ended(reply, **more):
-    return end_of(judge(reply, RULES), retaken=False, attempts=1, sent_at_s=NOW_S + 0.02, waited_s=0.5, **more)
+    verdict, _ = judge(reply, RULES)
+    return end_of(verdict, retaken=False, attempts=1, sent_at_s=NOW_S + 0.02, waited_s=0.5, **more)
+
+
+def outputs(reply):
+    return judge(reply, RULES)[1]
 
 
 def test_an_answer_is_written_output_by_output_and_ended():
-    one, two, end = records(turn(), ended(ANSWER), NOW_S + 0.75, RULES)
+    one, two, end = records(turn(), ended(ANSWER), NOW_S + 0.75, RULES, outputs(ANSWER))
     assert [(row.kind, row.index, row.origin.index, row.text) for row in (one, two, end)] == [
         (BotTurnKind.OUTPUT, 0, 0, "One."),
         (BotTurnKind.OUTPUT, 1, 1, "Two."),
@@ -30,7 +36,7 @@ def test_an_answer_is_written_output_by_output_and_ended():
 
 def test_every_record_says_whose_turn_it_is_and_how_it_went():
     made = turn(partial=True)
-    for row in records(made, ended(ANSWER), NOW_S + 0.75, RULES):
+    for row in records(made, ended(ANSWER), NOW_S + 0.75, RULES, outputs(ANSWER)):
         assert (row.conversation_id, row.session_id) == ("conversation", "session of conversation")
         assert (row.organisation, row.queue, row.agent) == ("organisation", "sales", "agent 7")
         assert (row.turn_id, row.utterance_id) == (made.id, made.utterance.utterance_id)
@@ -72,7 +78,7 @@ def test_why_a_turn_was_not_answered_stands_before_its_end_and_in_it():
 
 def test_a_defect_stands_in_the_place_of_the_output():
     content = b'{"outputStack": [{"text": "One."}, 5, {"text": "Three."}]}'
-    rows = records(turn(), ended(Reply(200, content)), NOW_S, RULES)
+    rows = records(turn(), ended(Reply(200, content)), NOW_S, RULES, outputs(Reply(200, content)))
     assert [row.kind for row in rows] == [
         BotTurnKind.OUTPUT,
         BotTurnKind.ERROR,

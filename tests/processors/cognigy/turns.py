@@ -3,16 +3,22 @@
 import hashlib
 import json
 from collections import deque
+from collections.abc import AsyncIterator
 
+from processors.cognigy.breaker import Patience
+from processors.cognigy.events import BotEvent, BotInput, Ended
 from processors.cognigy.forward import CognigyForward
-from processors.cognigy.logic import NoReply, Reply, Turn, turn_of
+from processors.cognigy.gate import Gate
+from processors.cognigy.logic import Turn, turn_of
+from processors.cognigy.messages import request_of
+from processors.cognigy.replies import NoReply, Reply, judge
 from processors.cognigy.rules import Rules
 from runtime.clock import ManualClock
 from runtime.forward_testing import ForwardDriver
 from runtime.forwarding import Received
 from runtime.log import get_logger
 from schemas.records import BotTurn, Origin, Utterance
-from schemas.symbols import Channel, UtteranceInput, UtteranceKind
+from schemas.symbols import BotTransport, Channel, UtteranceInput, UtteranceKind
 from schemas.topics import BOT
 
 NOW_S = 1_700_000_000.0
@@ -45,9 +51,8 @@ def received(record=None, *, offset: int = 7) -> Received:
 
 
 def turn(**more) -> Turn:
-    made = turn_of(received(utterance(**more)), RULES)
-    assert made is not None
-    return made
+    record = received(utterance(**more))
+    return turn_of(record, record.record)
 
 
 def body(*entries, **more) -> bytes:
@@ -64,19 +69,39 @@ def said(*texts: str) -> Reply:
     return Reply(200, body(*({"text": text} for text in texts)))
 
 
+YES = said("Yes.")
+
+
 class FakeBot:
     """Answers with what stands in `replies`, then always the same; `takes_s` passes on the clock meanwhile."""
+
+    transport = BotTransport.REST
 
     def __init__(self, clock: ManualClock) -> None:
         self.replies: deque[Reply | NoReply] = deque()
         self.takes_s = 0.0
         self.asked: list[dict] = []
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        self.before_answer: list = []
         self._clock = clock
 
-    async def send(self, request: bytes) -> Reply | NoReply:
-        self.asked.append(json.loads(request))
+    def open(self, session, unasked) -> None:
+        self.opened.append(session)
+
+    def close(self, session) -> None:
+        self.closed.append(session)
+
+    def size_bytes(self, said: BotInput) -> int:
+        return len(request_of(said))
+
+    async def send(self, session: str, said: BotInput) -> AsyncIterator[tuple[BotEvent, ...]]:
+        self.asked.append(json.loads(request_of(said)))
         self._clock.advance(self.takes_s)
-        return self.replies.popleft() if self.replies else said("Yes.")
+        for act in self.before_answer:
+            await act()
+        verdict, outputs = judge(self.replies.popleft() if self.replies else YES, RULES)
+        yield (*outputs, Ended(verdict))
 
 
 class FakePace:
@@ -97,17 +122,19 @@ class FakePace:
 class Desk:
     """The component on its driver, with its bot and its time."""
 
-    def __init__(self, rules: Rules = RULES) -> None:
+    def __init__(self, rules: Rules = RULES, patience: Patience | None = None) -> None:
         self.clock = ManualClock(NOW_S)
         self.bot = FakeBot(self.clock)
         self.pace = FakePace(self.clock)
         self.slept: list[float] = []
+        log = get_logger("cognigy")
+        self.gate = Gate(self.pace, self.clock, log, patience, sleep=self._sleep, draw=lambda: 1.0)
         self.forward = CognigyForward(
             self.bot,
             rules,
-            self.pace,
+            self.gate,
             self.clock,
-            get_logger("cognigy"),
+            log,
             worker="worker",
             sleep=self._sleep,
             draw=lambda: 1.0,

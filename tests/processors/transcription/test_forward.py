@@ -7,7 +7,7 @@ import pytest
 from processors.transcription.forward import LOOKBACK_MS, Transcription
 from runtime import metrics
 from runtime.errors import UsageError
-from runtime.forwarding import Forward, Received
+from runtime.forwarding import Forward, Letter, Received
 from schemas.records import AudioFrame, Record, TurnEntry
 from schemas.symbols import UtteranceKind
 from schemas.topics import EVENTS
@@ -31,6 +31,9 @@ class Paper:
         raise NotImplementedError
 
     async def conclude(self, entry: TurnEntry) -> None:
+        raise NotImplementedError
+
+    async def bury(self, letter: Letter) -> None:
         raise NotImplementedError
 
 

@@ -7,11 +7,14 @@ import pytest
 from prometheus_client import generate_latest
 from pydantic import SecretStr
 
-from processors.cognigy.client import RestClient
+from processors.cognigy.breaker import Patience
+from processors.cognigy.events import BotInput, Ended, Outcome
 from processors.cognigy.forward import CognigyForward
-from processors.cognigy.logic import NoReply, Reply
+from processors.cognigy.gate import Gate
 from processors.cognigy.messages import request, user_id
 from processors.cognigy.pace import Pace
+from processors.cognigy.replies import NoReply, Reply
+from processors.cognigy.rest import RestClient
 from runtime.clock import ManualClock, SystemClock
 from runtime.forward_testing import ForwardDriver
 from runtime.http import HttpClient
@@ -38,11 +41,11 @@ async def http():
 
 
 def client_of(http, bot, *, token=TOKEN, timeout_s=5.0):
-    return RestClient(http, f"{bot.url}/", SecretStr(token), timeout_s=timeout_s, clock=SystemClock())
+    return RestClient(http, f"{bot.url}/", SecretStr(token), RULES, timeout_s=timeout_s, clock=SystemClock())
 
 
 async def test_an_input_arrives_as_documented_and_its_answer_comes_back(bot, http):
-    reply = await client_of(http, bot).send(BODY)
+    reply = await client_of(http, bot).ask(BODY)
     assert isinstance(reply, Reply)
     assert (reply.status, reply.retry_after_s) == (200, None)
     assert b"You said: hello" in reply.body
@@ -65,7 +68,7 @@ async def test_an_input_arrives_as_documented_and_its_answer_comes_back(bot, htt
 )
 async def test_every_fault_comes_back_as_what_it_is(bot, http, answer, reply):
     bot.script.queue.append(answer)
-    found = await client_of(http, bot).send(BODY)
+    found = await client_of(http, bot).ask(BODY)
     if isinstance(found, Reply):
         found = Reply(found.status, b"{}", found.retry_after_s)
     assert found == reply
@@ -74,17 +77,26 @@ async def test_every_fault_comes_back_as_what_it_is(bot, http, answer, reply):
 @pytest.mark.parametrize("answer", [Answer(fault=Fault.SILENCE), Answer((Output("late"),), delay_s=30)])
 async def test_no_answer_in_time_is_no_reply(bot, http, answer):
     bot.script.queue.append(answer)
-    assert await client_of(http, bot, timeout_s=0.1).send(BODY) == NoReply(unsent=False)
+    assert await client_of(http, bot, timeout_s=0.1).ask(BODY) == NoReply(unsent=False)
     assert len(bot.received) == 1
 
 
 async def test_nobody_listening_is_unsent(bot, http):
     await bot.stop()
-    assert await client_of(http, bot).send(BODY) == NoReply(unsent=True)
+    assert await client_of(http, bot).ask(BODY) == NoReply(unsent=True)
+
+
+async def test_the_events_of_an_input_come_together_and_end_with_what_it_came_to(bot, http):
+    client = client_of(http, bot)
+    bot.script.queue.append(Answer((Output("One."), Output("Two.", {"intent": "order"}))))
+    ((one, two, ended),) = [events async for events in client.send("conversation", BotInput("t", utterance()))]
+    assert (one.text, two.text, two.intent.name) == ("One.", "Two.", "order")
+    assert isinstance(ended, Ended)
+    assert ended.verdict.outcome is Outcome.ANSWERED
 
 
 async def test_a_wrong_token_is_refused(bot, http):
-    reply = await client_of(http, bot, token="another token of ours").send(BODY)
+    reply = await client_of(http, bot, token="another token of ours").ask(BODY)
     assert isinstance(reply, Reply)
     assert (reply.status, bot.received) == (404, [])
 
@@ -93,7 +105,7 @@ async def test_requests_of_different_conversations_wait_for_their_answers_at_onc
     client = client_of(http, bot)
     bot.script.queue.extend([Answer((Output("x"),), delay_s=30)] * 8)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(client.send(BODY)) for _ in range(8)]
+        tasks = [group.create_task(client.ask(BODY)) for _ in range(8)]
         await bot.took(8)
         for task in tasks:
             task.cancel()
@@ -115,7 +127,9 @@ async def test_the_token_is_in_no_log_record_or_metric(bot, http, capsys, caplog
     caplog.set_level(logging.INFO)
     clock = ManualClock(NOW_S)
     client = client_of(http, bot, timeout_s=0.3)
-    forward = CognigyForward(client, RULES, Pace(1000, 1000), clock, get_logger("cognigy"), worker="worker")
+    log = get_logger("cognigy")
+    gate = Gate(Pace(1000, 1000), clock, log, Patience(failures=1000))
+    forward = CognigyForward(client, RULES, gate, clock, log, worker="worker")
     driver = ForwardDriver(forward, clock=clock)
     for number, answer in enumerate(FAULTS):
         bot.script.queue.clear()
