@@ -20,6 +20,7 @@ _COMMANDS = {
     "topics": ("callstream.topics_command", "app", "Create and show the topics."),
     "schemas": ("callstream.schemas_command", "app", "Check, show and register the schemas."),
     "follow": ("callstream.follow_command", "app", "Say which calls ingest connects to, and list them."),
+    "import": ("callstream.import_command", "command", "Make calls of a capture (RTP in pcap, pcapng) or a WAV file."),
     "replay": ("callstream.replay_command", "command", "Run components again over what the topics hold, and compare."),
     "dead-letters": ("callstream.dead_letters_command", "app", "List, show, export and drop dead letters."),
     "state": ("callstream.state_command", "app", "Show and reset the state a processor restores from."),
