@@ -56,6 +56,7 @@ TESTED_WITH = {
     "ingest/sources/media_streams/config.py": "tests/ingest/test_config.py",
     "ingest/sources/media_websocket/config.py": "tests/ingest/test_config.py",
     "processors/cognigy/bridge/config.py": "tests/processors/cognigy/test_config.py",
+    "processors/cognigy/bridge/link.py": "tests/processors/cognigy/bridge/test_client.py",
     "processors/cognigy/course.py": "tests/processors/cognigy/test_forward.py",
     "processors/cognigy/gate.py": "tests/processors/cognigy/test_forward.py",
     "processors/cognigy/replies.py": "tests/processors/cognigy/test_logic.py",
