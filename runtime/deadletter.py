@@ -3,8 +3,8 @@
 Key and value travel as received, to `schemas.topics.dead_letters(group)`, on the input's partition number. The headers
 say where the record came from and why it failed: no stack trace, and no content of the record.
 
-Call events are the exception to "as received": one that cannot be decoded leaves its length and digest only, one that
-can be leaves its fields without the personal ones.
+What holds a key that a caller pressed is the exception to "as received": call events, and utterances that are one. What
+cannot be decoded of their topics leaves its length and digest only, what can be its fields without the personal ones.
 """
 
 import hashlib
@@ -13,12 +13,14 @@ from collections.abc import Mapping
 
 from runtime.version import version
 from schemas.codec import SchemaStore, as_datum, from_datum
-from schemas.records import Record
-from schemas.topics import EVENTS
+from schemas.records import CallEvent, Record, Utterance
+from schemas.symbols import UtteranceInput
+from schemas.topics import EVENTS, UTTERANCES
 from schemas.versions import FOLDERS, newest
 
 _PREFIX = "__connect.errors."
 _LONGEST_TEXT = 500
+_SECRETIVE = (EVENTS.name, UTTERANCES.name)
 
 
 def headers(  # noqa: PLR0913, PLR0917 - one argument per header
@@ -65,7 +67,15 @@ def reduced(value: bytes | None) -> bytes | None:
 
 def kept(topic: str, value: bytes | None) -> bytes | None:
     """Return what a dead letter of `topic` (catalogue name) keeps of a value nobody could decode."""
-    return reduced(value) if topic == EVENTS.name else value
+    return reduced(value) if topic in _SECRETIVE else value
+
+
+def remains(kind: type[Record] | None, value: bytes | None, record: Record | None, store: SchemaStore) -> bytes | None:
+    """Return what a dead letter keeps of a value that should be a `kind`, `record` where it could be decoded."""
+    if record is None:
+        return reduced(value) if kind in (CallEvent, Utterance) else value
+    pressed = isinstance(record, Utterance) and record.input is UtteranceInput.DTMF
+    return blanked(record, store) if pressed or isinstance(record, CallEvent) else value
 
 
 def blanked(record: Record, store: SchemaStore) -> bytes:

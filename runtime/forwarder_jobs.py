@@ -6,7 +6,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from runtime import metrics
-from runtime.deadletter import blanked, headers, reduced
+from runtime.deadletter import headers, reduced, remains
 from runtime.errors import Fenced, InvalidRecord, UsageError
 from runtime.forwarder_opening import Decoder
 from runtime.forwarder_partition import Bury, Carry, Held, JobHands, Means
@@ -14,7 +14,6 @@ from runtime.forwarder_writer import Row
 from runtime.forwarding import Forward, Letter, Received
 from runtime.kafka import ConsumerRecord
 from runtime.lanes import Ticket
-from schemas.records import CallEvent
 from schemas.topics import dead_letters
 
 W = TypeVar("W")
@@ -118,10 +117,10 @@ class Jobs(Generic[W]):
 
     async def _bury(self, held: Held[W], work: Bury) -> None:
         """Write a dead letter; what even its topic refuses leaves length and digest."""
-        raw, value, letter = work.raw, work.raw.value, work.letter
+        raw, letter = work.raw, work.letter
         error_class = "InvalidRecord" if letter is None else letter.reason
-        if self._decoder.record_type is CallEvent:
-            value = reduced(value) if work.received is None else blanked(work.received.record, self._means.store)
+        record = None if work.received is None else work.received.record
+        value = remains(self._decoder.record_type, raw.value, record, self._means.store)
         about = headers(
             error=work.error,
             stage="decode" if work.received is None else "forward",

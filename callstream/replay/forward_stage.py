@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
-from runtime.deadletter import blanked, headers, reduced
+from runtime.deadletter import headers, remains
 from runtime.errors import InvalidRecord, UsageError
 from runtime.forwarding import Forward, Letter, Received
 from runtime.processor import InputRecord
 from runtime.task import Output
 from schemas.codec import SchemaStore
-from schemas.records import CallEvent, Record, TurnEntry
+from schemas.records import Record, TurnEntry
 from schemas.symbols import TurnState
 from schemas.topics import by_name, dead_letters, topic_of
 
@@ -82,10 +82,9 @@ class ForwardStage:
         return Received(topic.name, partition, record.offset, record.timestamp, record.key, decoded)
 
     def _dead_letter(self, partition: int, record: InputRecord, received: Received | None, error: str) -> Output:
-        """Return what the Forwarder would leave: of a call event nothing personal."""
-        value = record.value
-        if by_name(self.input_topic).record is CallEvent:
-            value = reduced(value) if received is None else blanked(received.record, self._store)
+        """Return what the Forwarder would leave."""
+        decoded = None if received is None else received.record
+        value = remains(by_name(self.input_topic).record, record.value, decoded, self._store)
         about = headers(
             error=error,
             stage="decode" if received is None else "forward",

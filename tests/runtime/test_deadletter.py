@@ -1,10 +1,13 @@
 import hashlib
 import json
+from dataclasses import replace
 
-from runtime.deadletter import blanked, headers, kept
+from runtime.deadletter import blanked, headers, kept, remains
 from schemas.codec import SchemaStore
-from schemas.records import CallEvent, Participant, SessionInfo
-from schemas.symbols import CallEventKind
+from schemas.records import CallEvent, Origin, Participant, SessionInfo, Utterance
+from schemas.symbols import CallEventKind, UtteranceInput, UtteranceKind
+
+ORIGIN = Origin(topic="calls.events", partition=0, offset=0, index=0)
 
 
 def made(error="too short"):
@@ -56,6 +59,20 @@ def test_of_an_unreadable_call_event_only_length_and_digest_are_kept():
     left = kept("calls.events", b"digits 4111")
     assert json.loads(left) == {"length_bytes": 11, "sha256": hashlib.sha256(b"digits 4111").hexdigest()}
     assert b"4111" not in left.replace(hashlib.sha256(b"digits 4111").hexdigest().encode(), b"")
+
+
+def test_of_an_utterance_nobody_can_read_only_length_and_digest_are_kept():
+    assert set(json.loads(kept("calls.utterances", b"4111"))) == {"length_bytes", "sha256"}
+
+
+def test_a_pressed_key_loses_its_digit_and_a_spoken_text_stays_as_received():
+    store = SchemaStore()
+    spoken = Utterance(kind=UtteranceKind.TEXT, conversation_id="c", session_id="s", text="4711", origin=ORIGIN)
+    pressed = replace(spoken, input=UtteranceInput.DTMF)
+    assert remains(Utterance, store.encode(spoken), spoken, store) == store.encode(spoken)
+    assert remains(Utterance, store.encode(pressed), None, store) == kept("calls.utterances", store.encode(pressed))
+    left = store.decode(remains(Utterance, store.encode(pressed), pressed, store), Utterance)
+    assert (left.text, left.input, left.session_id) == (None, UtteranceInput.DTMF, "s")
 
 
 def test_a_call_event_that_was_refused_loses_what_is_personal_and_nothing_else():
