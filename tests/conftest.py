@@ -41,6 +41,12 @@ async def _task_guard() -> AsyncIterator[None]:
         assert not leaked, f"the test left asyncio tasks running: {sorted(str(task.get_coro()) for task in leaked)}"
 
 
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Bear what `./dev test` says where `-p no:xdist` took away who understands it."""
+    if not pluginmanager.hasplugin("xdist"):
+        parser.addoption("--numprocesses", help="ignored")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """`--numprocesses=auto`: what `./dev test` says."""
