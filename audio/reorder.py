@@ -174,7 +174,7 @@ class Reorder(Generic[Item]):
         return out
 
     def as_numbers(self) -> tuple[int, ...]:
-        """Return the state beside `held` and `suspect`, for a snapshot."""
+        """Return the state beside `held` and `suspect`, for a snapshot; `missing`, of `MEMORY` bits, is the last."""
         numbers: tuple[int, ...] = _numbers(self)
         return numbers
 
@@ -311,12 +311,12 @@ _NUMBERS: Final = (
     "base",
     "following",
     "highest",
-    "missing",
     "now_us",
     "late",
     "duplicates",
     "strays",
     "declared",
     "restarts",
+    "missing",
 )
 _numbers: Final = attrgetter(*_NUMBERS)

@@ -4,7 +4,7 @@ Order of the outputs of one row: what an interruption in front of its audio ende
 order of time, at one time external before internal before all, ended before started, totals last.
 
 The timeline of a session has one head, behind its last sample, and it only moves forward: samples behind it (repeated,
-reordered, late) are counted and not analysed. Audio in front of it makes a gap.
+late) are counted and not analysed. Audio in front of it makes a gap. Numbered packets are put in order first.
 """
 
 from typing import Final
@@ -16,7 +16,8 @@ from audio.session import SessionTable, Verdict
 from processors.silence import state as columns
 from processors.silence.breaks import Breaks
 from processors.silence.detector import LevelDetector
-from processors.silence.media import Numbers, Rows, media, rows_of
+from processors.silence.media import Numbers, Rows, media
+from processors.silence.ordering import Ordered, ordered, remaining
 from processors.silence.report import EXPIRED, Report
 from processors.silence.state import SilenceState
 from processors.silence.stretches import Stretches, heads_before
@@ -37,7 +38,7 @@ class SilenceProcessor:
 
     group = "silence"
     input_topic = AUDIO.name
-    state_version = 1
+    state_version = 2
 
     def __init__(self, tuning: Tuning | None = None) -> None:
         self._tuning = Tuning() if tuning is None else tuning
@@ -80,6 +81,9 @@ class SilenceProcessor:
                 found.append(record)
 
             report = self._report(state, keep, None)
+            rest = remaining(state.orders, slot)
+            if rest is not None:
+                self._take(rest, state, report)
             Breaks(state, self._tuning, self._detector, report).finish(slot, EXPIRED, EndedBy.IDLE)
             for record in sorted(found, key=_channel):
                 emit(record)
@@ -103,8 +107,21 @@ class SilenceProcessor:
     ) -> None:
         identity = state.table.identify(frames, keys, stream_time_ms)
         state.fit()
-        rows = rows_of(frames, identity.slots, (identity.verdicts & _ACCEPTED) != 0)
-        report = self._report(state, emit, frames.captured_at_us)
+        accepted = (identity.verdicts & _ACCEPTED) != 0
+        found = ordered(state.orders, frames, identity.slots, accepted, lambda slot: _known(state, slot))
+        cause = found.cause
+        if cause is None:
+            report = self._report(state, emit, frames.captured_at_us)
+        else:
+
+            def caused(row: int, record: Derived, cause: Numbers = cause) -> None:
+                emit(int(cause[row]), record)
+
+            report = self._report(state, caused, found.frames.captured_at_us[cause])
+        self._take(found, state, report)
+
+    def _take(self, found: Ordered, state: SilenceState, report: Report) -> None:
+        frames, rows = found.frames, found.rows
         breaks = Breaks(state, self._tuning, self._detector, report)
         stretches = Stretches(state, self._tuning, self._detector, report)
         while len(rows):
@@ -113,6 +130,13 @@ class SilenceProcessor:
                 smooth = _smooth(state, rows)
                 stretches.take(frames, rows if smooth.all() else rows.take(smooth))
                 rows = rows.take(~smooth)
+
+
+def _known(state: SilenceState, slot: int) -> int:
+    """Return the media of a session's audio so far, 0 without any."""
+    session = state.session[slot]
+    known = media(session[[columns.RATE]], session[[columns.LAYOUT]], session[[columns.ANALYSED]])
+    return int(known[0]) if session[columns.RATE] else 0
 
 
 def _cuts(frames: Frames) -> list[int]:

@@ -86,12 +86,22 @@ class Rows:
 
 
 def rows_of(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Rows:
-    """Return the accepted rows that tell something about the timeline. Audio that has no place on it is left out."""
-    audio = frames.kind == _AUDIO
+    """Return the accepted rows that tell something about the timeline, in the order they came."""
+    row = usable(frames, slots, accepted)
+    return described(frames, row, slots[row])
+
+
+def usable(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Numbers:
+    """Return the accepted rows that tell something, by session. Audio that has no place on the timeline is left out."""
     placeable = (frames.sample_rate_hz >= _MIN_RATE_HZ) & (frames.sample_rate_hz <= _MAX_RATE_HZ)
     placeable &= frames.position_samples < MAX_POSITION
-    row = np.flatnonzero(accepted & _USED[frames.kind] & (placeable | ~audio))
-    row = row[by_slot(slots[row])]
+    row = np.flatnonzero(accepted & _USED[frames.kind] & (placeable | (frames.kind != _AUDIO)))
+    return row[by_slot(slots[row])]
+
+
+def described(frames: Frames, row: Numbers, slot: Numbers) -> Rows:
+    """Return what these rows say; `slot` has the session of each."""
+    audio = frames.kind[row] == _AUDIO
     channels = frames.channels[row]
     sample_bytes = _SAMPLE_BYTES[frames.codec[row]] * _CHANNELS[channels] * (channels != Channels.UNKNOWN.code)
     decoded = frames.payload_bytes[row] // np.maximum(sample_bytes, 1)
@@ -99,11 +109,11 @@ def rows_of(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Rows
     layout = np.where(channels == SWAPPED, _STEREO, channels).astype(np.int64)
     return Rows(
         row=row,
-        slot=slots[row],
-        mark=~audio[row],
+        slot=slot,
+        mark=~audio,
         media=media(frames.sample_rate_hz[row], layout, (sample_bytes > 0).astype(np.int64)),
-        position=np.where(audio[row], frames.position_samples[row], -1),
-        samples=np.where(audio[row], np.where(sample_bytes > 0, decoded, stated), 0),
+        position=np.where(audio, frames.position_samples[row], -1),
+        samples=np.where(audio, np.where(sample_bytes > 0, decoded, stated), 0),
         sample_bytes=sample_bytes,
     )
 

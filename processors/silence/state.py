@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.session import SessionTable
+from processors.silence.ordering import Orders
 from runtime.errors import StateCorrupted
 
 SIDES: Final = 2
@@ -37,7 +38,7 @@ CHANNEL_TOTAL: Final = slice(16, 22)
 CHANNEL_COLUMNS: Final = 22
 
 _WIDTHS: Final = ("<i1", "<i2", "<i4", "<i8")
-_HEAD: Final = struct.Struct("<II")
+_HEAD: Final = struct.Struct("<III")
 
 
 class SilenceState:
@@ -47,6 +48,8 @@ class SilenceState:
         self.table = SessionTable() if table is None else table
         self.abouts: dict[int, Any] = {}
         """What is made of the table once for all records of a session; no part of the snapshot."""
+        self.orders = Orders()
+        """The numbered streams, and what waits of them."""
         self.session: NDArray[np.int64] = np.zeros((0, SESSION_COLUMNS), np.int64)
         self.channel: NDArray[np.int64] = np.zeros((0, SIDES, CHANNEL_COLUMNS), np.int64)
         self.fit()
@@ -58,9 +61,10 @@ class SilenceState:
             more = max(missing, 16, len(self.session))
             self.session = np.concatenate((self.session, np.zeros((more, SESSION_COLUMNS), np.int64)))
             self.channel = np.concatenate((self.channel, np.zeros((more, SIDES, CHANNEL_COLUMNS), np.int64)))
+        self.orders.fit(len(self.session))
 
     def clear(self, slot: int) -> None:
-        """Forget a session's audio."""
+        """Forget a session's audio. What waits of its stream may be ahead of it, so that stays."""
         self.abouts.pop(slot, None)
         self.session[slot] = 0
         self.channel[slot] = 0
@@ -73,15 +77,18 @@ class SilenceState:
         columns = np.concatenate(
             (self.session[order].T, self.channel[order].reshape(len(order), SIDES * CHANNEL_COLUMNS).T)
         )
-        return b"".join((_HEAD.pack(len(table), len(order)), table, _packed(columns)))
+        streams = self.orders.snapshot(order)
+        return b"".join((_HEAD.pack(len(table), len(order), len(streams)), table, streams, _packed(columns)))
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "SilenceState":
         """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
         try:
-            length, count = _HEAD.unpack_from(snapshot)
+            length, count, streams = _HEAD.unpack_from(snapshot)
             state = cls(SessionTable.restore(snapshot[_HEAD.size : _HEAD.size + length]))
-            columns = _unpacked(snapshot[_HEAD.size + length :], count)
+            behind = _HEAD.size + length + streams
+            state.orders.restore(snapshot[_HEAD.size + length : behind], state.table.in_order())
+            columns = _unpacked(snapshot[behind:], count)
         except Exception as error:  # damaged bytes make the readers raise many kinds
             message = f"the silence state cannot be read: {type(error).__name__}"
             raise StateCorrupted(message) from error
