@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from callstream.audited import Deed, audited
-from callstream.importing import Source, Way, import_file, open_file, outlet_for
+from callstream.importing import Source, Way, check_topics, import_file, open_file, outlet_for
 from ingest.dialling import LONGEST_ID_CHARACTERS
 from ingest.sequencer import Encoding
 from ingest.sources.capture.findings import Findings
@@ -160,12 +160,13 @@ async def imported(  # noqa: PLR0913, PLR0917 - what an import needs
         await client.prepare(store)
     finally:
         await client.close()
-    with suppress(RuntimeError, ValueError):  # only the main thread hears signals
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, way.stopping.set)
+    await check_topics(kafka)
     details = {"file": path.name, "bytes": str(source.size_bytes)}
     deed = Deed(AuditAction.OTHER, _KIND, wanted.import_id or "", details)
     async with audited(kafka, registry, deed, clock) as more:
+        with suppress(RuntimeError, ValueError):  # only the main thread hears signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, way.stopping.set)
         whole = await import_file(outlet_for(kafka, clock), Encoding(store), source, way, clock)
         more |= {"sessions": str(findings.sessions), "packets": str(findings.packets), "whole": str(whole).lower()}
     return whole

@@ -79,13 +79,22 @@ def open_file(path: Path, wanted: Wanted, findings: Findings) -> Source:
     return Source(file, taken, size_bytes)
 
 
-async def connect(kafka: KafkaSettings) -> Connection:
-    """Return a started producer and the topics' partition counts. Raises `ConfigError`, `Unavailable`."""
-    names = {f"{kafka.topic_prefix}{topic}": topic for topic in _TOPICS}
-    counts = await partition_counts(kafka, names, client_id=CLIENT_ID)
-    missing = sorted(set(names) - set(counts))
+async def check_topics(kafka: KafkaSettings) -> None:
+    """Raise `ConfigError` where there are no topics to write to, `Unavailable` where nobody says so."""
+    names = [f"{kafka.topic_prefix}{topic}" for topic in _TOPICS]
+    missing = sorted(set(names) - set(await partition_counts(kafka, names, client_id=CLIENT_ID)))
     if missing:
         raise ConfigError([f"{', '.join(missing)}: missing; run `callstream topics apply`"])
+
+
+async def connect(kafka: KafkaSettings) -> Connection:
+    """Return a started producer and the topics' partition counts. Raises `Unavailable`."""
+    names = {f"{kafka.topic_prefix}{topic}": topic for topic in _TOPICS}
+    counts = await partition_counts(kafka, names, client_id=CLIENT_ID)
+    if len(counts) < len(names):
+        # they were there at the start: the broker does not know yet
+        message = "topics are missing"
+        raise Unavailable(message)
     producer = await start_producer(kafka, client_id=CLIENT_ID, max_batch_size=_BATCH_BYTES)
     return Connection(producer, {names[name]: count for name, count in counts.items()})
 

@@ -105,7 +105,7 @@ class CaptureProtocol:
         way = _Way(packet.ssrc, source, destination)
         stream = self._streams.get(way)
         if stream is not None:
-            if at_s > self._look_s:
+            if not self._look_s - _LOOK_EVERY_S <= at_s <= self._look_s:
                 return [*self._expire(at_s, way), *self._packet(stream, at_s, packet)]
             return self._packet(stream, at_s, packet)
         return [*self._expire(at_s, way), *self._strange(way, at_s, packet)]
@@ -245,8 +245,9 @@ class CaptureProtocol:
 
     def _expire(self, at_s: float, way: _Way) -> Iterable[Timed]:
         """End the sessions that had nothing for long, but not the one that has something now."""
-        if at_s <= self._look_s:
+        if self._look_s - _LOOK_EVERY_S <= at_s <= self._look_s:
             return []
+        # also where time went back, as after a packet with a wrong one
         self._look_s = at_s + _LOOK_EVERY_S
         before_s = at_s - self._wanted.idle_s
         own = self._streams.get(way)
