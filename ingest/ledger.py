@@ -66,8 +66,14 @@ class Ledger:
             return
         INGEST_OBSERVED.labels(self._source, observed.what.value).inc(observed.amount)
         if observed.detail:
+            account = self._accounts.get(observed.key)
             self._log.warning(
-                "a peer broke its protocol", source=self._source, reason=observed.what.value, defect=observed.detail
+                "a peer broke its protocol",
+                source=self._source,
+                reason=observed.what.value,
+                defect=observed.detail,
+                correlation=observed.correlation,
+                conversation=None if account is None else account.conversation,
             )
 
     def closed(self, fact: SessionClosed, session_id: str | None) -> None:

@@ -206,12 +206,16 @@ class Observation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Something for metrics and the log. `detail` names a defect, never what was sent; `key` the session, if one."""
+    """Something for metrics and the log. `detail` names a defect, never what was sent; `key` the session, if one.
+
+    `correlation`: the platform's id of the connection, where there is one.
+    """
 
     what: Observation
     amount: int = 1
     detail: str = ""
     key: str = ""
+    correlation: str | None = None
 
 
 Fact = SessionOpened | SessionInfoChanged | AudioReceived | Mark | EventReceived | SessionClosed

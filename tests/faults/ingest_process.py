@@ -143,6 +143,14 @@ class IngestProcess:
                 found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
                 self.peak_rss_mb = max(self.peak_rss_mb, int(found[1]) / 1024 if found else 0.0)
 
+    def drifts(self) -> list[int]:
+        """Return how far the positions of each session that has ended were apart at its end, in samples."""
+        found = []
+        for path in sorted(self.folder.glob(f"{self.name}-*.log")):
+            lines = (json.loads(line) for line in path.read_bytes().splitlines() if line.startswith(b"{"))
+            found += [line["drift_samples"] for line in lines if line["message"] == "a session ended"]
+        return found
+
     def says(self) -> str:
         """Return the end of its log."""
         return last_lines(self._running.log)

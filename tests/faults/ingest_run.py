@@ -126,6 +126,8 @@ class Run:
             code = await process.stop()
             self.expect(code == 0, f"{process.name} ended with {code}: {process.says()}")
             self.expect(not process.left(), f"{process.name} has left {process.left()}")
+            drifts = process.drifts()
+            self.expect(drifts and not any(drifts), f"{process.name}: drift of sessions in samples: {drifts}")
         every = self.stage.processes
         self.measured.spool_mb = max(process.peak_spool_bytes for process in every) / 1e6
         self.measured.rss_mb = max(process.peak_rss_mb for process in every)

@@ -67,6 +67,16 @@ def test_a_defect_is_logged_and_what_has_no_name_only_counted(capfd):
     assert capfd.readouterr().err.count("broke its protocol") == 1
 
 
+def test_a_defect_is_logged_with_what_support_and_operators_look_for(capfd):
+    found = ledger()
+    found.opened(opened(), "id")
+    found.observe(Observed(Observation.PROTOCOL_ERROR, detail="not JSON", key="k", correlation="c-1"))
+    found.closed(SessionClosed("k", Reason.PEER_ERROR), "id")
+    line = capfd.readouterr().err.splitlines()[0]
+    for part in ("broke its protocol", "correlation=c-1", "conversation=call-1", "not JSON"):
+        assert part in line
+
+
 def test_audio_that_is_not_analysed_is_named_once_per_session(capfd):
     found = ledger()
     for key, codec in (("a", Codec.OPUS), ("a", Codec.OPUS), ("b", Codec.PCMA), ("c", Codec.UNKNOWN)):

@@ -180,7 +180,7 @@ class AudioHookProtocol:
         """Act on the deadline that has passed."""
         if self._deadline_s is None or now_s < self._deadline_s:
             return []
-        passed = Observed(Observation.DEADLINE_PASSED, detail=self.state.name.lower())
+        passed = self._noticed(Observation.DEADLINE_PASSED, self.state.name.lower())
         if self.state is State.OPENING:
             return [passed, *self._fail("no open", now_s)]
         if self.state in (State.ACTIVE, State.PAUSED):
@@ -213,6 +213,9 @@ class AudioHookProtocol:
         if self._pauses.withheld:
             return [Observed(Observation.RESUME_WITHHELD)]
         return [self._send("resume", self._client_seq, {})] if asked else []
+
+    def _noticed(self, what: Observation, detail: str) -> Observed:
+        return Observed(what, detail=detail, key=self._session_id, correlation=self._correlation_id)
 
     def _pause(self) -> SendText:
         return self._send("pause", self._client_seq, {})
@@ -273,7 +276,7 @@ class AudioHookProtocol:
         self, defect: str, now_s: float, reason: Reason = Reason.PEER_ERROR, closed_by: ClosedBy = ClosedBy.LOCAL
     ) -> list[Effect]:
         """End the session over a defect: one `disconnect`, then only `close` matters."""
-        effects: list[Effect] = [Observed(Observation.PROTOCOL_ERROR, detail=defect)]
+        effects: list[Effect] = [self._noticed(Observation.PROTOCOL_ERROR, defect)]
         if self.state in (State.OPENING, *LIVE_STATES):
             if not self._draining:
                 effects.append(self._send("disconnect", self._client_seq, {"reason": "error", "info": defect}))
@@ -322,7 +325,7 @@ class AudioHookProtocol:
         if opened.organization_id.lower() != self._organization_id.lower():
             refusal = self._send("disconnect", message.seq, {"reason": "unauthorized"})
             self._leave(now_s, Reason.PEER_ERROR, ClosedBy.LOCAL, None)
-            return [Observed(Observation.UNAUTHORIZED), refusal]
+            return [self._noticed(Observation.UNAUTHORIZED, "organizationId is not the request's"), refusal]
         self._offer = choose(opened.media)
         self._timeline = Timeline(self._offer.rate_hz if self._offer else DEFAULT_RATE_HZ)
         self._probe = opened.is_probe

@@ -1,5 +1,6 @@
 """What public AudioHook servers get wrong, each as a conversation in which it would show."""
 
+import asyncio
 import json
 
 import pytest
@@ -180,6 +181,24 @@ async def test_messages_of_many_kilobytes_arrive_whole(keys):
         await connection.send(client.say("ping", "PT7.5S"))
         assert (await said(connection))["type"] == "pong"
     assert outlet.kinds().count("AUDIO") == 2
+
+
+async def test_a_ping_of_the_websocket_has_its_pong_wherever_it_comes(keys):
+    client, outlet = Client(), FakeOutlet()
+    async with serving(outlet, keys) as server, dial(server, fields=OPEN) as connection, asyncio.timeout(10):
+        await (await connection.ping(b"before open"))
+        await connection.send(client.open())
+        await said(connection)
+
+        async def halves():
+            yield FRAME[:100]
+            await (await connection.ping(b"within a message"))
+            yield FRAME[100:]
+
+        await connection.send(halves())
+        await connection.send(client.say("ping", "PT0.2S"))
+        assert (await said(connection))["type"] == "pong"
+    assert outlet.kinds().count("AUDIO") == 1
 
 
 async def test_no_line_is_logged_for_a_frame(keys, capfd):

@@ -414,6 +414,19 @@ def test_a_skip_that_does_not_say_how_long_ends_the_session(call, kind, paramete
     assert types(call.say(kind, parameters=parameters)) == ["disconnect"]
 
 
+def test_whatever_is_logged_of_a_peer_names_its_connection():
+    call = Conversation()
+    call.open(organizationId=PROBE)
+    late = Conversation()
+    late.wait(60)
+    broken = Conversation()
+    broken.hear("{")
+    for effects in (call.effects, late.effects, broken.effects):
+        noticed = [effect for effect in effects if isinstance(effect, Observed) and effect.detail]
+        assert noticed
+        assert {effect.correlation for effect in noticed} == {CORRELATION}
+
+
 def test_another_organisation_is_unauthorized_and_no_session_opens():
     call = Conversation()
     effects = call.open(organizationId=CORRELATION)
@@ -442,6 +455,20 @@ def test_a_probe_that_breaks_the_protocol_or_vanishes_leaves_no_fact_either():
     broken.hear("{")
     lost.lose()
     assert facts(broken.effects) == facts(lost.effects) == []
+
+
+def test_a_probe_is_told_the_supported_languages_too():
+    call = Conversation(Limits(supported_languages=("en-US",)))
+    (opened,) = sent(call.open(conversationId=PROBE, participant={"id": PROBE}, supportedLanguages=True))
+    assert opened["parameters"]["supportedLanguages"] == ["en-US"]
+
+
+def test_an_open_with_all_that_the_platform_may_send_is_answered():
+    call = Conversation()
+    more = {"inputVariables": {"a": "b"}, "customConfig": '{"queue": "q"}', "continuedSessions": [{"id": PROBE}]}
+    (opened,) = sent(call.open(**more))
+    assert opened["type"] == "opened"
+    assert set(opened["parameters"]) == {"startPaused", "media"}
 
 
 def test_supported_languages_are_named_only_where_asked_for():
