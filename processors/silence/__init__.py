@@ -5,8 +5,8 @@ ActivityWindow (one per second of media time and channel, totals at the end), ea
 its codec; what cannot be decoded here (Opus, comfort noise) counts as received audio of unknown content.
 
 A span covers audio that arrived: a gap, a discard, a pause or the end of the session ends it. An event once written
-stands. Packets that have numbers are put in their order first, within 100 ms of the source's own time; what is later, or
-came before, is counted and not analysed, as is all audio behind the head of the timeline. Same records in, same records
+stands. Numbered packets are put in their order first, within 100 ms of the source's own time; what is later, or came
+before, is counted and not analysed, as is all audio behind the head of the timeline. Same records in, same records
 out, however they were polled; a session's outputs do not depend on its neighbours. It reads no other topic and keeps
 nothing but its state, less than 1 kB per call, and the packets that wait for one in front of them.
 
