@@ -62,7 +62,7 @@ class Findings:
     cut_off_bytes: int = 0
 
     def see(self, at_s: float) -> None:
-        """Take the time of a packet."""
+        """Take the time of a frame, or of a record of audio."""
         if self.first_s < 0:
             self.first_s = at_s
         self.last_s = max(self.last_s, at_s)

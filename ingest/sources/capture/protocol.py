@@ -28,6 +28,7 @@ MOST_STREAMS: Final = 20_000
 _LOOK_EVERY_S = 10.0
 _DIGITS = "0123456789*#ABCD"
 _UNKNOWN = Meaning(Codec.UNKNOWN, 0)
+_STRANGE = (_UNKNOWN, False, 0)
 _SIDES = {Channels.EXTERNAL: Channel.EXTERNAL, Channels.INTERNAL: Channel.INTERNAL}
 
 
@@ -73,6 +74,8 @@ class _Stream:
     def placement(self, clock_hz: int) -> Placement:
         """Return the count of a clock; a new one goes on behind all audio so far."""
         found = self.placements.get(clock_hz)
+        if found is not None and clock_hz == self.clock_hz:
+            return found
         if found is None:
             scale = Scale(clock_hz, clock_hz, SEQUENCE_BITS, TIMESTAMP_BITS)
             found = self.placements[clock_hz] = Placement(scale, self.session.origin_s)
@@ -88,6 +91,8 @@ class CaptureProtocol:
     def __init__(self, wanted: Wanted, findings: Findings) -> None:
         self._wanted = wanted
         self._findings = findings
+        # worked out once, and not for each packet
+        self._readings = {number: (one, one.is_audio, one.sample_bytes) for number, one in wanted.meanings.items()}
         self._streams: dict[_Way, _Stream] = {}
         self._sessions: dict[str, _Session] = {}
         self._candidates: dict[_Way, tuple[float, Packet]] = {}
@@ -190,16 +195,15 @@ class CaptureProtocol:
     def _packet(self, stream: _Stream, at_s: float, packet: Packet) -> list[Timed]:
         session = stream.session
         session.last_s = max(session.last_s, at_s)
-        self._findings.packets += 1
-        self._findings.see(at_s)
-        meaning = self._wanted.meanings.get(packet.payload_type, _UNKNOWN)
-        size = meaning.sample_bytes
-        if not meaning.is_audio or (size > 1 and len(packet.payload) % size):
+        payload, findings = packet.payload, self._findings
+        findings.packets += 1
+        meaning, is_audio, size = self._readings.get(packet.payload_type, _STRANGE)
+        if not is_audio or (size > 1 and len(payload) % size):
             return self._number(stream, at_s, packet, meaning)
-        samples = len(packet.payload) // size if size else 0 if meaning.codec is Codec.COMFORT_NOISE else -1
+        samples = len(payload) // size if size else 0 if meaning.codec is Codec.COMFORT_NOISE else -1
         placed = stream.placement(meaning.clock_hz).place(packet.sequence, packet.timestamp, samples, at_s)
-        self._findings.audio_bytes += len(packet.payload)
-        audio = _record(stream, packet, meaning, placed.position_samples, samples, packet.payload, late=placed.late)
+        findings.audio_bytes += len(payload)
+        audio = _record(stream, packet, meaning, placed.position_samples, samples, payload, late=placed.late)
         if placed.gap is None:
             return [Timed(at_s, audio)]
         return [Timed(at_s, _gap(session.key, placed.gap)), Timed(at_s, audio)]

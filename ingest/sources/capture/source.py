@@ -79,7 +79,10 @@ class CapturedPackets:
         facts: list[Timed] = []
         take, passed_over = self._protocol.take, self._findings.passed_over
         frames = self._reader.feed(data)
-        self._findings.frames += len(frames)
+        if frames:
+            self._findings.frames += len(frames)
+            self._findings.see(frames[0].at_s)
+            self._findings.see(frames[-1].at_s)
         for at_s, link, frame in frames:
             found = datagram(link, frame)
             if isinstance(found, Defect):
