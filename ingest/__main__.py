@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import asynccontextmanager
 from functools import partial
 
+from ingest.allocator import keep_freed_memory
 from ingest.config import IngestSettings
 from ingest.dial import DialledSource
 from ingest.dialling import Dialling
@@ -162,6 +163,7 @@ def check_listed(sources: Iterable[DialledSource]) -> None:
 async def start(service: Service[IngestSettings]) -> None:
     """Accept calls and dial until told to stop, then drain. Raises `Unavailable` where records are lost by that."""
     settings = service.settings
+    keep_freed_memory()
     outlet, readiness = make_outlet(service)
     rules = PauseRules(settings.publish_when_pause_unknown, settings.resume_guard_s)
     surroundings = Surroundings(outlet, service.clock, service.log, Encoding(service.store), rules=rules)
