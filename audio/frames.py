@@ -217,7 +217,8 @@ def _check_meaning(frames: Frames) -> None:
         ((frames.sequence < 0) & ~tick, "the sequence is negative"),
         (nobody & ~tick, "the session id is zero"),
         (audio & (frames.sample_rate_hz <= 0), "audio without a sample rate"),
-        (audio & (frames.position_samples < 0), "audio without a position"),
+        # a numbered packet from before its stream's first one has no place on the clock, but its number counts
+        (audio & (frames.position_samples < 0) & (frames.source_sequence_bits <= 0), "audio without a position"),
     )
     for index, (suspect, why) in enumerate(checks):
         bad = suspect & frames.identified

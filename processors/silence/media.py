@@ -94,7 +94,7 @@ def rows_of(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Rows
 def usable(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Numbers:
     """Return the accepted rows that tell something, by session. Audio that has no place on the timeline is left out."""
     placeable = (frames.sample_rate_hz >= _MIN_RATE_HZ) & (frames.sample_rate_hz <= _MAX_RATE_HZ)
-    placeable &= frames.position_samples < MAX_POSITION
+    placeable &= (frames.position_samples >= 0) & (frames.position_samples < MAX_POSITION)
     row = np.flatnonzero(accepted & _USED[frames.kind] & (placeable | (frames.kind != _AUDIO)))
     return row[by_slot(slots[row])]
 

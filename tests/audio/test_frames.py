@@ -308,6 +308,12 @@ def test_garbage_is_a_row_with_a_reason_and_hurts_no_neighbour(value, why, ident
         assert frames.sequence[1] in (0, 3)
 
 
+def test_a_numbered_packet_may_have_no_place_for_its_number_counts():
+    frames = decode([ENCODER.encode(audio(position_samples=-1, source_sequence_bits=16, source_sequence=7))], STORE)
+    assert frames.ok.tolist() == [True]
+    assert frames.position_samples.tolist() == [-1]
+
+
 @settings(max_examples=300)
 @given(
     st.lists(

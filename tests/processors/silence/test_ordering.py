@@ -138,6 +138,13 @@ def test_a_packet_with_a_number_from_nowhere_is_counted_only():
     assert (found.totals[0].missing_ms, found.totals[0].audio_ms, found.totals[0].frames) == (20, 1980, 100)
 
 
+def test_a_packet_without_a_place_is_left_out():
+    call = Numbered().open().talk(LOUD[: 2 * S])
+    call.packets[1] = replace(call.packets[1], position_samples=-1)
+    found = run(call.arrive([0, *range(2, 100), 1]).close())
+    assert (found.totals[0].audio_ms, found.totals[0].frames) == (1980, 99)
+
+
 def test_a_refused_packet_of_another_codec_interrupts_nothing():
     def call(*order: int) -> Numbered:
         made = Numbered().open().talk(LOUD[: 2 * S])

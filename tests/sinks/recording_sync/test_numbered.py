@@ -9,8 +9,9 @@ PACKETS = 200
 FIRST = 65_450
 
 
-def numbered(call: Call, index: int, arrival: int) -> None:
+def numbered(call: Call, index: int, arrival: int, **fields) -> None:
     """Write the packet `index` as the one that came at place `arrival`."""
+    place = {"position_samples": index * SAMPLES, "duration_samples": SAMPLES, "payload": sound(index), **fields}
     call.put(
         FrameKind.AUDIO,
         at_ms=START_MS + arrival * 20 + 20,
@@ -23,9 +24,7 @@ def numbered(call: Call, index: int, arrival: int) -> None:
         source_timestamp=index * SAMPLES,
         source_timestamp_bits=32,
         source_clock_hz=RATE,
-        position_samples=index * SAMPLES,
-        duration_samples=SAMPLES,
-        payload=sound(index),
+        **place,
     )
 
 
@@ -59,3 +58,15 @@ async def test_what_never_came_is_the_only_gap(tmp_path):
     assert [(g["reason"], g["start_samples"], g["duration_samples"]) for g in desk.sidecar()["gaps"]] == lost
     kept = [sound(index) if index not in (50, 51) else b"\xff" * 2 * SAMPLES for index in range(PACKETS)]
     assert desk.samples() == b"".join(kept)
+
+
+async def test_a_packet_from_before_the_first_one_is_left_out(tmp_path):
+    log = []
+    call = Call(log).open()
+    numbered(call, 0, 0)
+    numbered(call, 65_535 - FIRST, 1, position_samples=-1)
+    numbered(call, 1, 2)
+    call.put(FrameKind.CLOSED, position_samples=2 * SAMPLES)
+    desk = await record(tmp_path, log)
+    assert desk.samples() == sound(0) + sound(1)
+    assert desk.sidecar()["left_out"] == {"before_start": 1}
