@@ -1,0 +1,137 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio.vad import DELAY_FRAMES, FRAME_SAMPLES, VadState, VoiceDetector
+
+RATE_HZ = 8000
+DETECTOR = VoiceDetector()
+STREAMS = 6
+FRAMES = 40
+
+
+def noise(seconds: float, rms: float, seed: int = 1) -> np.ndarray:
+    return np.rint(np.random.default_rng(seed).standard_normal(int(seconds * RATE_HZ)) * rms).astype(np.int16)
+
+
+def tones(seconds: float, *hz: float) -> np.ndarray:
+    at = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    return np.rint(3000 * sum(np.sin(2 * np.pi * one * at) for one in hz)).astype(np.int16)
+
+
+def vowels(seconds: float, seed: int = 1) -> np.ndarray:
+    """A buzz of a wandering pitch through three resonances, three syllables a second: enough of a voice."""
+    chance = np.random.default_rng(seed)
+    size = int(seconds * RATE_HZ)
+    at = np.arange(size) / RATE_HZ
+    pitch = 130 * 2 ** (0.25 * np.sin(2 * np.pi * 0.4 * at) + 0.05 * np.sin(2 * np.pi * 1.7 * at))
+    phase = np.cumsum(pitch) / RATE_HZ
+    buzz = np.diff(np.floor(phase), prepend=0.0) + 0.02 * chance.standard_normal(size)
+    out = np.zeros(size)
+    for place in range(0, size, 2667):
+        part = buzz[place : place + 2667]
+        spectrum, hz = np.fft.rfft(part), np.fft.rfftfreq(len(part), 1 / RATE_HZ)
+        resonances = (chance.uniform(300, 800), chance.uniform(900, 2200), chance.uniform(2300, 3000))
+        shape = sum(1 / (1 + ((hz - one) / 90) ** 2) / (1 + number) for number, one in enumerate(resonances))
+        envelope = np.sin(np.pi * np.minimum(1, np.arange(len(part)) / 2000)) ** 0.5
+        out[place : place + len(part)] = np.fft.irfft(spectrum * shape, len(part)) * envelope
+    return np.rint(out / np.sqrt(np.mean(out**2)) * 2500).astype(np.int16)
+
+
+def decided(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Speech and activity of one stream, as known after each frame."""
+    state = VadState.new(1)
+    frames = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, 1, FRAME_SAMPLES)
+    answers = [DETECTOR.step(state, slice(None), frame) for frame in frames]
+    return np.array([one.speech[0] for one in answers]), np.array([one.active[0] for one in answers])
+
+
+def test_digital_silence_and_line_noise_are_neither():
+    for samples in (np.zeros(40_000, np.int16), noise(5, 40), noise(5, 1000)):
+        speech, active = decided(samples)
+        assert speech[25:].mean() < 0.02
+        assert active[25:].mean() < 0.02
+
+
+def test_a_voice_is_speech_and_active_and_the_noise_behind_it_is_quiet():
+    speech, active = decided(np.concatenate((noise(2, 30), vowels(3), noise(2, 30))))
+    assert speech[110:245].mean() > 0.8
+    assert active[110:245].mean() > 0.8
+    assert speech[:98].mean() < 0.05
+    assert speech[270:].mean() < 0.05
+
+
+def test_a_tone_is_active_but_no_speech():
+    speech, active = decided(np.concatenate((noise(1, 20), tones(2, 425), noise(1, 20), tones(2, 440, 480))))
+    assert speech.mean() < 0.1
+    assert active[60:145].mean() > 0.8
+
+
+def test_clicks_are_no_speech():
+    samples = noise(6, 15)
+    chance = np.random.default_rng(4)
+    for at in range(8000, 47_000, 1900):
+        samples[at : at + 60] += np.rint(chance.standard_normal(60) * 6000 * np.exp(-np.arange(60) / 12)).astype(
+            np.int16
+        )
+    assert decided(samples)[0].mean() < 0.05
+
+
+def streams() -> np.ndarray:
+    kinds = [
+        noise(1, 200, 1),
+        vowels(1, 2),
+        tones(1, 697, 1209),
+        noise(1, 3000, 3),
+        vowels(1, 4),
+        np.zeros(8000, np.int16),
+    ]
+    return np.stack([kind[: FRAMES * FRAME_SAMPLES] for kind in kinds]).reshape(STREAMS, FRAMES, FRAME_SAMPLES)
+
+
+SOUND = streams()
+
+
+def alone() -> tuple[np.ndarray, VadState]:
+    state = VadState.new(STREAMS)
+    odds = np.empty((STREAMS, FRAMES), np.float32)
+    for stream in range(STREAMS):
+        for frame in range(FRAMES):
+            rows = np.array((stream,))
+            odds[stream, frame] = DETECTOR.step(state, rows, SOUND[rows, frame]).odds[0]
+    return odds, state
+
+
+ODDS, LAST = alone()
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_any_grouping_gives_the_same_answers_and_the_same_state(data):
+    state = VadState.new(STREAMS)
+    done = np.zeros(STREAMS, np.int64)
+    while (done < FRAMES).any():
+        left = np.flatnonzero(done < FRAMES).tolist()
+        rows = np.array(data.draw(st.lists(st.sampled_from(left), min_size=1, unique=True)), np.intp)
+        for _ in range(data.draw(st.integers(1, int(FRAMES - done[rows].max())))):
+            answers = DETECTOR.step(state, rows, SOUND[rows, done[rows]])
+            assert (answers.odds == ODDS[rows, done[rows]]).all()
+            done[rows] += 1
+    assert (state.history == LAST.history).all()
+    assert (state.numbers == LAST.numbers).all()
+
+
+def test_a_state_can_be_packed_and_restored_between_any_two_frames():
+    state = VadState.new(STREAMS)
+    for frame in range(FRAMES):
+        answers = DETECTOR.step(state, slice(None), np.ascontiguousarray(SOUND[:, frame]))
+        assert (answers.odds == ODDS[:, frame]).all()
+        shape = state.numbers.shape
+        numbers = np.frombuffer(state.numbers.tobytes(), np.float32).reshape(shape).copy()
+        state = VadState(np.frombuffer(state.history.tobytes(), np.int16).reshape(STREAMS, -1).copy(), numbers)
+
+
+def test_answers_come_as_late_as_promised():
+    speech, _ = decided(np.concatenate((noise(2, 30), vowels(2))))
+    first = int(np.flatnonzero(speech)[0])
+    assert 100 + DELAY_FRAMES <= first <= 100 + DELAY_FRAMES + 6
