@@ -9,7 +9,8 @@ from simulators.audiohook.scenario import Discard, Frame, Pause, Scenario, Stall
 
 _RATE_HZ = 8000
 _WINDOW_SAMPLES = 5 * _RATE_HZ
-_RAISE_ABOVE, _CLEAR_BELOW = 0.05, 0.03
+_RAISE_FROM, _CLEAR_BELOW = 0.05, 0.03
+_JUDGED_SAMPLES = 10 * _RATE_HZ
 _RAISED, _CLEARED = LossReportKind.ALARM_RAISED, LossReportKind.ALARM_CLEARED
 
 
@@ -28,7 +29,11 @@ def check_loss(call: PlacedCall, reports: Sequence[LossReport]) -> Iterator[Chec
 
 
 def expected_alarms(scenario: Scenario) -> list[LossReportKind]:
-    """Return the loss alarms of a call, in order, from the ratio of each 5-s window of its media time."""
+    """Return the loss alarms of a call, in order.
+
+    At the end of each window of 5 s the newest ones that expected 10 s of audio are judged together; two bad judgements
+    in a row raise the alarm.
+    """
     expected: dict[int, int] = {}
     missing: dict[int, int] = {}
     at = 0
@@ -42,14 +47,26 @@ def expected_alarms(scenario: Scenario) -> list[LossReportKind]:
                 missing[window] = missing.get(window, 0) + stop - start
         at += length
     alarms: list[LossReportKind] = []
-    for window in range(at // _WINDOW_SAMPLES):
-        ratio = missing.get(window, 0) / expected[window] if window in expected else -1
+    bad = 0
+    for ratio in _judged([(expected.get(at, 0), missing.get(at, 0)) for at in range(at // _WINDOW_SAMPLES)]):
+        bad = bad + 1 if ratio >= _RAISE_FROM else 0
         raised = bool(alarms) and alarms[-1] is _RAISED
-        if not raised and ratio > _RAISE_ABOVE:
+        if not raised and bad > 1:
             alarms.append(_RAISED)
-        elif raised and 0 <= ratio < _CLEAR_BELOW:
+        elif raised and ratio < _CLEAR_BELOW:
             alarms.append(_CLEARED)
     return [*alarms, _CLEARED] if alarms and alarms[-1] is _RAISED else alarms
+
+
+def _judged(windows: Sequence[tuple[int, int]]) -> Iterator[float]:
+    """Return the ratio behind each window (expected, missing) with which enough was expected, in at most a minute."""
+    heard = [window for window in windows if window[0]]
+    for stop in range(2, len(heard) + 1):
+        for start in range(stop - 2, max(-1, stop - 13), -1):
+            expected = sum(window[0] for window in heard[start:stop])
+            if expected >= _JUDGED_SAMPLES:
+                yield sum(window[1] for window in heard[start:stop]) / expected
+                break
 
 
 def _cut(start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -10,9 +10,13 @@ import numpy as np
 
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
+from processors.loss import snapshot
+from processors.loss import state as columns
 from processors.loss.ledger import Ledger
-from processors.loss.report import EXPIRED, Cause, Report
-from processors.loss.rows import rows_of
+from processors.loss.plain import Plain
+from processors.loss.report import Report
+from processors.loss.rounds import MIN_ROUND, Rounds
+from processors.loss.rows import table_of
 from processors.loss.state import LossState
 from processors.loss.tuning import Tuning
 from runtime.errors import StateCorrupted
@@ -27,14 +31,15 @@ _IDLE: Final = Reason.IDLE.code
 
 
 class LossProcessor:
-    """The `Processor` of calls.loss."""
+    """The `Processor` of calls.loss. `min_round`: so many sessions are worth stepping together."""
 
     group = "loss"
     input_topic = AUDIO.name
-    state_version = 1
+    state_version = 2
 
-    def __init__(self, tuning: Tuning | None = None) -> None:
+    def __init__(self, tuning: Tuning | None = None, min_round: int = MIN_ROUND) -> None:
         self._tuning = Tuning() if tuning is None else tuning
+        self._min_round = min_round
         self.settings_hash = self._tuning.settings_hash
 
     def sessions(self, state: LossState) -> SessionTable:
@@ -43,7 +48,7 @@ class LossProcessor:
 
     def new_state(self) -> LossState:
         """Return the state of a partition nothing was read of."""
-        return LossState()
+        return LossState(self._tuning.window_s)
 
     def process(self, batch: Batch, state: LossState, emit: Emit) -> None:
         """Take the batch into `state` and emit what follows from it.
@@ -59,30 +64,52 @@ class LossProcessor:
                 emit(start + row, record)
 
             identity = state.table.identify(frames, batch.keys[start:stop], batch.stream_time_ms)
-            ledger = Ledger(state, self._tuning, Report(state, self.settings_hash, shifted))
-            for row in rows_of(frames, identity.slots, (identity.verdicts & _ACCEPTED) != 0):
-                ledger.take(row)
+            state.fit()
+            table = table_of(frames, identity.slots, (identity.verdicts & _ACCEPTED) != 0)
+            ledger = self._ledger(state, shifted, batch.stream_time_ms)
+            plain = Plain(state, self._tuning, batch.stream_time_ms)
+            Rounds(plain, ledger, self._min_round).take(table)
 
     def expire(self, stream_time_ms: int, state: LossState, emit: ExpireEmit) -> None:
-        """Close the sessions that have lost their ingest; forget those closed long ago."""
+        """Close the sessions that have lost their ingest, miss the audio of others; forget those closed long ago."""
 
         def keep(_row: int, record: Derived) -> None:
             emit(record)
 
-        ledger = Ledger(state, self._tuning, Report(state, self.settings_hash, keep))
-        for slot in state.table.expire(stream_time_ms):
-            ledger.finish(slot, Cause(EXPIRED))
+        ledger = self._ledger(state, keep, stream_time_ms)
+        ended = set(state.table.expire(stream_time_ms))
+        silent = set(self._silent(state, stream_time_ms)) - ended
+        for slot in sorted(ended | silent, key=lambda slot: state.table.ids[slot]):
+            if slot in ended:
+                ledger.expire(slot)
+            else:
+                ledger.missing_audio(slot)
+        for slot in state.forgotten():
+            state.drop(slot)
+
+    def _silent(self, state: LossState, now_ms: int) -> list[int]:
+        """Return the sessions without audio for too long, of which audio is due and no alarm stands yet."""
+        held = state.sessions
+        since_ms = held[:, columns.AUDIO_MS]
+        late = (held[:, columns.RATE] > 0) & (since_ms >= 0) & (now_ms - since_ms >= self._tuning.no_audio_s * 1000)
+        found: list[int] = np.flatnonzero(late).tolist()
+        known = state.known
+        return [slot for slot in found if not (known[slot].paused or known[slot].no_audio_alarm)]
 
     def snapshot(self, state: LossState) -> bytes:
         """Return the state as canonical bytes."""
-        return state.snapshot()
+        return snapshot.snapshot(state)
 
-    def restore(self, version: int, snapshot: bytes) -> LossState:
+    def restore(self, version: int, content: bytes) -> LossState:
         """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
         if version != self.state_version:
-            message = f"loss state of version {version} is not known"
+            message = f"loss state of version {version} is not known, only {self.state_version}"
             raise StateCorrupted(message)
-        return LossState.restore(snapshot)
+        return snapshot.restore(content, self._tuning.window_s)
+
+    def _ledger(self, state: LossState, emit: Emit, now_ms: int) -> Ledger:
+        report = Report(state, self.settings_hash, emit, concealment=self._tuning.concealment)
+        return Ledger(state, self._tuning, report, now_ms)
 
 
 def _cuts(frames: Frames) -> list[int]:

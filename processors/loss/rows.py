@@ -1,19 +1,24 @@
-"""The rows of a poll, one at a time, with their audio in samples."""
+"""The rows of a poll as one table of whole numbers, with their audio in samples and the time of their source."""
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audio.frames import Frames
-from schemas.symbols import Channel, Channels, Codec
+from schemas.symbols import Channel, Channels, Codec, FrameKind
 
 MAX_POSITION: Final = 1 << 42
 """Positions from here on are no positions: 17 years at 8 kHz."""
 MIN_RATE_HZ: Final = 1_000
 MAX_RATE_HZ: Final = 768_000
+NEVER_WRAPS: Final = 53
+"""Numbers and stamps of so many bits never wrap."""
 _MAX_SAMPLES: Final = 1 << 32
+_MAX_STREAM: Final = (1 << 33) - 1
+_AUDIO: Final = FrameKind.AUDIO.code
+AUDIBLE: Final = frozenset(codec.code for codec in Codec if codec not in {Codec.COMFORT_NOISE, Codec.TELEPHONE_EVENT})
+"""Codecs whose frames are audio; the others are packets that count and take time, and cannot be heard."""
 
 _SAMPLE_BYTES: Final = np.zeros(256, np.int64)
 _SAMPLE_BYTES[[Codec.PCMU.code, Codec.PCMA.code]] = 1
@@ -37,7 +42,8 @@ class Row(NamedTuple):
     """One accepted record: the columns of `Frames` this processor reads, under their names.
 
     `samples` are those of its audio, per channel: counted from the payload where the codec tells how many there are,
-    else as stated.
+    else as stated. `numbered` is 1 on packets, whose `number` is within its `number_bits`. `stamp` is when the source
+    made the frame, in units of `clock_hz`: its timestamp, or where it gives none its position.
     """
 
     row: int
@@ -47,6 +53,7 @@ class Row(NamedTuple):
     source: int
     codec: int
     channels: int
+    marker: int
     rate_hz: int
     position: int
     duration: int
@@ -54,37 +61,73 @@ class Row(NamedTuple):
     payload_bytes: int
     captured_us: int
     stream: int
+    numbered: int
     number: int
     number_bits: int
+    clock_hz: int
+    stamp: int
+    stamp_bits: int
     stated: int
     stated_bits: int
 
 
-def rows_of(frames: Frames, slots: NDArray[np.int64], accepted: NDArray[np.bool_]) -> Iterator[Row]:
-    """Return the accepted rows in the order of the poll."""
+COLUMN: Final = {name: number for number, name in enumerate(Row._fields)}
+"""Name of a field → its place in what `table_of` returns."""
+
+
+def table_of(frames: Frames, slots: NDArray[np.int64], accepted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the accepted records in the order of the poll, a column of numbers for each field of `Row`."""
     row = np.flatnonzero(accepted)
-    width = _SAMPLE_BYTES[frames.codec[row]] * _WIDTH[frames.channels[row]]
-    payload_bytes = frames.payload_bytes[row]
-    stated = np.clip(frames.duration_samples[row], 0, _MAX_SAMPLES)
-    samples = np.where(width > 0, payload_bytes // np.maximum(width, 1), stated)
-    columns = (
-        row,
-        slots[row],
-        frames.kind[row],
-        frames.reason[row],
-        frames.source[row],
-        frames.codec[row],
-        frames.channels[row],
-        frames.sample_rate_hz[row],
-        frames.position_samples[row],
-        frames.duration_samples[row],
-        samples,
-        payload_bytes,
-        frames.captured_at_us[row],
-        frames.stream[row],
-        frames.source_sequence[row],
-        frames.source_sequence_bits[row],
-        frames.source_timestamp[row],
-        frames.source_timestamp_bits[row],
+    whole = len(row) == len(frames)
+
+    def column(values: NDArray[np.generic]) -> NDArray[np.int64]:
+        return (values if whole else values[row]).astype(np.int64, copy=False)
+
+    codec, channels = column(frames.codec), column(frames.channels)
+    width = _SAMPLE_BYTES[codec] * _WIDTH[channels]
+    payload_bytes, duration = column(frames.payload_bytes), column(frames.duration_samples)
+    stated_samples = np.clip(duration, 0, _MAX_SAMPLES)
+    samples = np.where(width > 0, payload_bytes // np.maximum(width, 1), stated_samples)
+    rate_hz, position = column(frames.sample_rate_hz), column(frames.position_samples)
+    number, number_bits = column(frames.source_sequence), np.minimum(column(frames.source_sequence_bits), NEVER_WRAPS)
+    stamp, stamp_bits = column(frames.source_timestamp), np.minimum(column(frames.source_timestamp_bits), NEVER_WRAPS)
+    audio = column(frames.kind) == _AUDIO
+    stamped = audio & (stamp >= 0) & (stamp_bits > 0)
+    clock_hz = column(frames.source_clock_hz)
+    values = {
+        "row": row,
+        "slot": column(slots),
+        "kind": column(frames.kind),
+        "reason": column(frames.reason),
+        "source": column(frames.source),
+        "codec": codec,
+        "channels": channels,
+        "marker": column(frames.marker),
+        "rate_hz": rate_hz,
+        "position": position,
+        "duration": duration,
+        "samples": samples,
+        "payload_bytes": payload_bytes,
+        "captured_us": column(frames.captured_at_us),
+        "stream": np.clip(column(frames.stream), -1, _MAX_STREAM),
+        "numbered": audio & (number_bits > 0) & (number >= 0),
+        "number": _wrapped(number, number_bits),
+        "number_bits": number_bits,
+        "clock_hz": np.where(stamped & (clock_hz > 0), clock_hz, rate_hz),
+        "stamp": np.where(stamped, _wrapped(stamp, stamp_bits), position),
+        "stamp_bits": np.where(stamped, stamp_bits, NEVER_WRAPS),
+        "stated": stamp,
+        "stated_bits": column(frames.source_timestamp_bits),
+    }
+    table = np.empty((len(COLUMN), len(row)), np.int64)
+    for name, place in COLUMN.items():
+        table[place] = values[name]
+    return table
+
+
+def _wrapped(number: NDArray[np.int64], bits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers within their bits; those of 53 bits as they are."""
+    wrapped: NDArray[np.int64] = np.where(
+        bits < NEVER_WRAPS, number & ((np.int64(1) << np.clip(bits, 0, NEVER_WRAPS)) - 1), number
     )
-    return map(Row._make, zip(*(column.tolist() for column in columns), strict=True))
+    return wrapped

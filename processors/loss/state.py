@@ -1,258 +1,188 @@
-"""What the loss processor remembers of each session and of each numbered stream in it.
+"""What the loss processor remembers: objects for what changes seldom, columns for what changes with every frame.
 
-Positions and lengths are samples, times microseconds. A snapshot is canonical: sessions by id, streams by channel and
-SSRC, every number as an Avro long.
+`sessions` has a row per slot of the table, `streams` one per numbered stream and per session without numbers, `bins`
+the histogram of delays beside it. Between two rows of a poll the columns are the truth: `open` brings them into the
+objects, `close` writes them back. Positions and lengths are samples, times microseconds.
 """
 
-import dataclasses
-import io
-import struct
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, Final
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+import numpy as np
+from numpy.typing import NDArray
 
-from audio.arrival import ArrivalWatch
 from audio.session import SessionTable
-from processors.loss.numbering import Numbering
-from runtime.errors import StateCorrupted
-from schemas.symbols import Channel
+from processors.loss.delays import BINS, NONE
+from processors.loss.session import Session
+from processors.loss.streams import Stream
 
-ALL: Final = (Channel.ALL.code, -1)
-"""The stream key of what is about the whole session."""
+# Columns of a session. RATE 0: nothing is known of it. ODD 1: its next frame changes more than counts. EDGE: where its
+# window ends. ROW: its own row of `streams`.
+RATE, HEAD, EDGE, ODD, FRAMES, BYTES, AUDIO, LAST_US, LEAST_US, SEEN_US, AUDIO_MS, CODEC, ROW = range(13)
+SESSION_COLUMNS: Final = 13
 
-Gap = tuple[int, int, int]
-"""Reason code, start, duration (-1: not knowable)."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was counted in a window or in the whole session: samples by what became of them, records, stalls."""
-
-    frames: int = 0
-    payload_bytes: int = 0
-    audio: int = 0
-    lost: int = 0
-    discarded: int = 0
-    paused: int = 0
-    reconnect: int = 0
-    dropped: int = 0
-    late: int = 0
-    stalls: int = 0
-    stall_ms: int = 0
-    stall_longest_ms: int = 0
-    longest_gap: int = 0
-
-    @property
-    def missing(self) -> int:
-        """Samples of the timeline that did not come though they were expected."""
-        return self.lost + self.discarded + self.reconnect + self.dropped + self.late
-
-    def add(self, other: "Counts") -> None:
-        """Add a window."""
-        for name in _SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _LARGEST:
-            setattr(self, name, max(getattr(self, name), getattr(other, name)))
-
-
-_LARGEST: Final = ("stall_longest_ms", "longest_gap")
-_SUMS: Final = tuple(field.name for field in dataclasses.fields(Counts) if field.name not in _LARGEST)
-
-
-@dataclass(slots=True)
-class Stream:
-    """A numbered stream. `before_*` are its counts where the current window began."""
-
-    frames: int = 0
-    payload_bytes: int = 0
-    audio: int = 0
-    frame_samples: int = 0
-    codec: int = 0
-    loss_alarm: int = 0
-    before_frames: int = 0
-    before_bytes: int = 0
-    before_audio: int = 0
-    before_expected: int = 0
-    before_received: int = 0
-    before_unique: int = 0
-    before_duplicates: int = 0
-    before_reordered: int = 0
-    before_restarts: int = 0
-    numbering: Numbering = field(default_factory=Numbering)
-
-    def begin_window(self) -> None:
-        """Let a window begin here."""
-        numbering = self.numbering
-        self.before_frames, self.before_bytes, self.before_audio = self.frames, self.payload_bytes, self.audio
-        self.before_expected, self.before_received = numbering.expected, numbering.received
-        self.before_unique, self.before_duplicates = numbering.unique, numbering.duplicates
-        self.before_reordered, self.before_restarts = numbering.reordered, numbering.restarts
-
-
-@dataclass(slots=True)
-class Session:
-    """One session.
-
-    `head` is the end of its timeline, `window_start` where the window began, `empty` how long there has been no audio;
-    `cause` the reason of a missing stretch whose length is not known yet, `paused` 1 while no audio is expected.
-    `drift` means something if `stated` is 1. Arrival times are -1 when not known. The alarms are 1 while raised.
-    """
-
-    rate_hz: int
-    head: int
-    begin: int
-    window_start: int
-    source: int = 0
-    codec: int = 0
-    anchor_us: int = -1
-    first_us: int = -1
-    window_us: int = -1
-    last_us: int = -1
-    paused: int = 0
-    cause: int = 0
-    empty: int = 0
-    stated: int = 0
-    drift: int = 0
-    loss_alarm: int = 0
-    stall_alarm: int = 0
-    watch: ArrivalWatch = field(default_factory=ArrivalWatch)
-    window: Counts = field(default_factory=Counts)
-    total: Counts = field(default_factory=Counts)
-    window_gaps: list[Gap] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    streams: dict[tuple[int, int], Stream] = field(default_factory=dict)
-    """By channel code and SSRC."""
+# Columns of a stream, those of `Stream`, `Numbering` and `Delays` of the same names.
+BITS, HIGHEST, SUSPECT, DUE, UNIQUE, S_FRAMES, S_BYTES, S_AUDIO, SAMPLES, S_CODEC = range(10)
+CLOCK, STAMP_BITS, STAMP, BASE, TRANSIT, JITTER, JITTER_SUM, JITTER_COUNT, JITTER_MAX, LEAST, MOST = range(10, 21)
+STREAM_COLUMNS: Final = 21
+_ROWS: Final = 16
 
 
 class LossState:
-    """The state of one partition. `sessions` are by slot of the table; closed ones are not in it."""
+    """The state of one partition. `known` has the sessions by slot of the table; ended ones are not in it."""
 
-    def __init__(self, table: SessionTable | None = None) -> None:
+    def __init__(self, window_s: int, table: SessionTable | None = None) -> None:
         self.table = SessionTable() if table is None else table
-        self.sessions: dict[int, Session] = {}
+        self.window_s = window_s
+        self.known: dict[int, Session] = {}
+        self.packed: dict[int, bytes] = {}
+        """The objects of a session as bytes, as long as they are the same."""
+        self.returning: dict[int, bytes] = {}
+        """The sessions that may return after their FINAL: slot → id."""
+        self.rows: dict[int, int] = {}
+        """Slot, channel and SSRC as one number (`stream_key`) → row of a stream."""
+        self.sessions: NDArray[np.int64] = np.zeros((0, SESSION_COLUMNS), np.int64)
+        self.streams: NDArray[np.int64] = np.zeros((_ROWS, STREAM_COLUMNS), np.int64)
+        self.bins: NDArray[np.int32] = np.zeros((_ROWS, BINS), np.int32)
+        self._free = list(range(_ROWS - 1, -1, -1))
 
-    def snapshot(self) -> bytes:
-        """Return canonical bytes: equal states give equal bytes, whatever slots they use."""
-        table = self.table.snapshot()
-        found = [self.sessions.get(slot) for slot in self.table.in_order()]
-        out = io.BytesIO()
-        schemaless_writer(out, _SESSIONS, [None if session is None else _datum(session) for session in found])
-        return b"".join((_HEAD.pack(len(table)), table, out.getvalue()))
+    def fit(self) -> None:
+        """Give every slot of the table its row."""
+        missing = self.table.capacity - len(self.sessions)
+        if missing > 0:
+            self.sessions = _grown(self.sessions, missing)
 
-    @classmethod
-    def restore(cls, snapshot: bytes) -> "LossState":
-        """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
-        try:
-            (length,) = _HEAD.unpack_from(snapshot)
-            state = cls(SessionTable.restore(snapshot[_HEAD.size : _HEAD.size + length]))
-            rest = io.BytesIO(snapshot[_HEAD.size + length :])
-            found: Any = schemaless_reader(rest, _SESSIONS, None)
-            for slot, datum in zip(state.table.in_order(), found, strict=True):
-                if datum is not None:
-                    state.sessions[slot] = _session(datum)
-        except Exception as error:  # damaged bytes make the readers raise many kinds
-            message = f"the loss state cannot be read: {type(error).__name__}"
-            raise StateCorrupted(message) from error
-        if rest.read():
-            message = "the loss state has more bytes than it should"
-            raise StateCorrupted(message)
-        return state
+    def add(self, slot: int, session: Session) -> None:
+        """Begin a session, opened."""
+        self.known[slot] = session
+        session.arrivals.row = self.take_row()
+        self._bind(session.arrivals)
 
+    def add_stream(self, slot: int, session: Session, key: tuple[int, int]) -> Stream:
+        """Begin a stream of an opened session."""
+        stream = session.streams[key] = Stream(row=self.take_row(), start=session.head)
+        self.rows[stream_key(slot, key)] = stream.row
+        for part in session.parts():
+            self._bind(part)
+        return stream
 
-def _names(kind: type[Any], *left_out: str) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind) if field.name not in left_out)
+    def drop(self, slot: int) -> None:
+        """Forget a session."""
+        session = self.known.pop(slot)
+        self.packed.pop(slot, None)
+        self.returning.pop(slot, None)
+        for key in session.streams:
+            del self.rows[stream_key(slot, key)]
+        for part in session.parts():
+            self.streams[part.row] = 0
+            self.bins[part.row] = 0
+            self._free.append(part.row)
+        self.sessions[slot] = 0
 
+    def forgotten(self) -> list[int]:
+        """Return the sessions that were kept in case they return, and no longer can."""
+        return sorted(slot for slot, session in self.returning.items() if self.table.slot(session) != slot)
 
-_SESSION: Final = _names(Session, "watch", "window", "total", "window_gaps", "gaps", "streams")
-_WATCH: Final = _names(ArrivalWatch, "least_us")
-_COUNTS: Final = _names(Counts)
-_STREAM: Final = _names(Stream, "numbering")
-_NUMBERING: Final = _names(Numbering, "missing")
+    def open(self, slot: int) -> Session | None:
+        """Return a session with all that is true of it now; `close` must follow, or `drop`."""
+        session = self.known.get(slot)
+        if session is None:
+            return None
+        self.packed.pop(slot, None)
+        self._read(slot, session)
+        return session
 
-_session_numbers: Final = attrgetter(*_SESSION)
-_watch_numbers: Final = attrgetter(*_WATCH)
-_counts_numbers: Final = attrgetter(*_COUNTS)
-_stream_numbers: Final = attrgetter(*_STREAM)
-_numbering_numbers: Final = attrgetter(*_NUMBERING)
+    def close(self, slot: int, session: Session) -> None:
+        """Write an opened session back."""
+        window, watch = session.window, session.watch
+        size = self.window_s * session.rate_hz
+        self.sessions[slot] = (
+            session.rate_hz,
+            session.head,
+            (session.head // size + 1) * size,
+            session.is_odd,
+            window.frames,
+            window.payload_bytes,
+            window.audio,
+            session.last_us,
+            NONE if watch.least_us is None else watch.least_us,
+            watch.seen_us,
+            session.audio_ms,
+            session.codec,
+            session.arrivals.row,
+        )
+        self._write(session.arrivals)
+        for stream in session.streams.values():
+            self._write(stream)
 
-_LONGS: Final = {"type": "array", "items": "long"}
+    def _read(self, slot: int, session: Session) -> None:
+        row = self.sessions[slot].tolist()
+        window, watch = session.window, session.watch
+        _, session.head, _, _, window.frames, window.payload_bytes, window.audio, session.last_us = row[:8]
+        watch.least_us = None if row[LEAST_US] == NONE else row[LEAST_US]
+        watch.seen_us, session.audio_ms, session.codec = row[SEEN_US], row[AUDIO_MS], row[CODEC]
+        self._bind(session.arrivals)
+        _fill(session.arrivals, self.streams[session.arrivals.row].tolist())
+        for stream in session.streams.values():
+            self._bind(stream)
+            _fill(stream, self.streams[stream.row].tolist())
 
+    def _bind(self, stream: Stream) -> None:
+        stream.delays.bins = self.bins[stream.row]
 
-def _record(name: str, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {"type": "record", "name": name, "fields": [{"name": name, "type": kind} for name, kind in fields]}
+    def _write(self, stream: Stream) -> None:
+        self.streams[stream.row] = numbers_of(stream)
 
-
-_STREAMS: Final = _record("Stream", [("key", _LONGS), ("numbers", _LONGS), ("numbering", _LONGS), ("missing", "bytes")])
-_SESSIONS: Final = parse_schema(
-    {
-        "type": "array",
-        "items": [
-            "null",
-            _record(
-                "Session",
-                [
-                    ("numbers", _LONGS),
-                    ("watch", _LONGS),
-                    ("least_us", ["null", "long"]),
-                    ("window", _LONGS),
-                    ("total", _LONGS),
-                    ("window_gaps", _LONGS),
-                    ("gaps", _LONGS),
-                    ("streams", {"type": "array", "items": _STREAMS}),
-                ],
-            ),
-        ],
-    }
-)
-_HEAD: Final = struct.Struct("<I")
-
-
-def _datum(session: Session) -> dict[str, Any]:
-    return {
-        "numbers": _session_numbers(session),
-        "watch": _watch_numbers(session.watch),
-        "least_us": session.watch.least_us,
-        "window": _counts_numbers(session.window),
-        "total": _counts_numbers(session.total),
-        "window_gaps": [number for gap in session.window_gaps for number in gap],
-        "gaps": [number for gap in session.gaps for number in gap],
-        "streams": [
-            {
-                "key": key,
-                "numbers": _stream_numbers(stream),
-                "numbering": _numbering_numbers(stream.numbering),
-                "missing": _bytes(stream.numbering.missing),
-            }
-            for key, stream in sorted(session.streams.items())
-        ],
-    }
-
-
-def _bytes(bits: int) -> bytes:
-    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-
-
-def _session(datum: dict[str, Any]) -> Session:
-    session: Session = _filled(Session, _SESSION, datum["numbers"])
-    session.watch = _filled(ArrivalWatch, _WATCH, datum["watch"])
-    session.watch.least_us = datum["least_us"]
-    session.window = _filled(Counts, _COUNTS, datum["window"])
-    session.total = _filled(Counts, _COUNTS, datum["total"])
-    session.window_gaps, session.gaps = _gaps(datum["window_gaps"]), _gaps(datum["gaps"])
-    for found in datum["streams"]:
-        channel, ssrc = found["key"]
-        stream = session.streams[channel, ssrc] = _filled(Stream, _STREAM, found["numbers"])
-        stream.numbering = _filled(Numbering, _NUMBERING, found["numbering"])
-        stream.numbering.missing = int.from_bytes(found["missing"], "little")
-    return session
+    def take_row(self) -> int:
+        """Return a row of `streams` nobody uses."""
+        if not self._free:
+            size = len(self.streams)
+            more = max(64, size)
+            self.streams, self.bins = _grown(self.streams, more), _grown(self.bins, more)
+            self._free = list(range(size + more - 1, size - 1, -1))
+        return self._free.pop()
 
 
-def _filled(kind: Callable[..., Any], names: tuple[str, ...], numbers: list[int]) -> Any:
-    return kind(**dict(zip(names, numbers, strict=True)))
+def stream_key(slot: int, key: tuple[int, int]) -> int:
+    """Return what a stream is found by: its slot, channel and SSRC in one number."""
+    return (slot << 4 | key[0]) << 34 | key[1] + 1
 
 
-def _gaps(numbers: list[int]) -> list[Gap]:
-    return list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+def numbers_of(stream: Stream) -> tuple[int, ...]:
+    """Return the columns of a stream."""
+    n, d = stream.numbering, stream.delays
+    return (
+        n.bits,
+        n.highest,
+        n.suspect,
+        n.due,
+        n.unique,
+        stream.frames,
+        stream.payload_bytes,
+        stream.audio,
+        stream.frame_samples,
+        stream.codec,
+        d.clock_hz,
+        d.stamp_bits,
+        d.stamp,
+        d.stamp_base,
+        d.transit_us,
+        d.jitter,
+        d.jitter_sum,
+        d.jitter_count,
+        d.jitter_max,
+        d.least_us,
+        d.most_us,
+    )
+
+
+def _fill(stream: Stream, row: list[int]) -> None:
+    n, d = stream.numbering, stream.delays
+    n.bits, n.highest, n.suspect, n.due, n.unique = row[:5]
+    stream.frames, stream.payload_bytes, stream.audio, stream.frame_samples, stream.codec = row[5:10]
+    d.clock_hz, d.stamp_bits, d.stamp, d.stamp_base, d.transit_us, d.jitter = row[10:16]
+    d.jitter_sum, d.jitter_count, d.jitter_max, d.least_us, d.most_us = row[16:]
+
+
+def _grown(rows: NDArray[Any], more: int) -> NDArray[Any]:
+    more = max(more, 16, len(rows))
+    return np.concatenate((rows, np.zeros((more, rows.shape[1]), rows.dtype)))

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Window length, alarm limits, and the digest of them."""
+    """Window lengths, limits of the alarms, and the digest of them."""
 
     window_s: int = 5
+    reorder_ms: int = 100
+    concealment: bool = True
     alarm_loss_ratio: float = 0.05
     clear_loss_ratio: float = 0.03
-    alarm_least_media_ms: int = 1000
+    alarm_mos: float = 3.6
+    clear_mos: float = 3.8
+    alarm_window_s: int = 10
+    alarm_window_packets: int = 500
+    alarm_longest_window_s: int = 60
     stall_ms: int = 200
+    drift_ms: int = 500
+    no_audio_s: int = 15
     settings_hash: str = ""
 
     @classmethod

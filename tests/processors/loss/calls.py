@@ -78,7 +78,8 @@ class Call:
         at = 160 * (number if place is None else place)
         stated = {"source": Source.RTP, "channels": Channels.EXTERNAL, "position_samples": at, "stream": 7}
         stated |= {"source_sequence": number, "source_sequence_bits": bits, "captured_at_s": BASE_S + at / RATE_HZ}
-        self.put(FrameKind.AUDIO, payload=b"\xff" * 160, duration_samples=160, **{**stated, **fields})
+        stated |= {"payload": b"\xff" * 160, "duration_samples": 160}
+        self.put(FrameKind.AUDIO, **{**stated, **fields})
         self.position = max(self.position, at + 160)
         return self
 
@@ -98,8 +99,8 @@ class Call:
 class Run:
     """Feeds a processor; `found` has (row of the log, record) in the order of the outputs."""
 
-    def __init__(self, processor: LossProcessor | None = None) -> None:
-        self.processor = processor or LossProcessor()
+    def __init__(self, processor: LossProcessor | None = None, min_round: int = 2) -> None:
+        self.processor = processor or LossProcessor(min_round=min_round)
         self.state = self.processor.new_state()
         self.found: list[tuple[int, LossReport]] = []
         self.at = 0

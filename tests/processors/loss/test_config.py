@@ -28,7 +28,10 @@ def test_an_alarm_that_is_cleared_above_its_limit_is_a_mistake():
     assert "LOSS_CLEAR_LOSS_RATIO" in str(error.value)
 
 
-def test_an_alarm_that_asks_for_more_than_a_window_holds_is_a_mistake():
+@pytest.mark.parametrize(
+    ("name", "value"), [("CLEAR_MOS", "3.5"), ("ALARM_LONGEST_WINDOW_S", "9"), ("REORDER_MS", "-1")]
+)
+def test_limits_in_the_wrong_order_are_mistakes(name, value):
     with pytest.raises(ConfigError) as error:
-        load(LossSettings, "LOSS_", {"LOSS_WINDOW_S": "2", "LOSS_ALARM_LEAST_MEDIA_MS": "2001"}, None)
-    assert "LOSS_ALARM_LEAST_MEDIA_MS" in str(error.value)
+        load(LossSettings, "LOSS_", {f"LOSS_{name}": value}, None)
+    assert f"LOSS_{name}" in str(error.value)

@@ -92,6 +92,16 @@ def test_outputs_and_state_do_not_depend_on_the_polls(seed, poll, calls):
     assert_any_polls_are_the_same(Run, log, poll)
 
 
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 200))
+def test_it_does_not_matter_which_rows_are_stepped_together(seed, poll):
+    dice = random.Random(seed)
+    log = interleaved(dice, [random_call(dice, number) for number in range(5)])
+    together, alone = Run(min_round=1).feed(log, poll), Run(min_round=10_000).feed(log, poll)
+    assert together.found == alone.found
+    assert together.processor.snapshot(together.state) == alone.processor.snapshot(alone.state)
+
+
 @settings(deadline=None, max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 200))
 def test_a_session_does_not_depend_on_its_neighbours(seed, poll):

@@ -1,6 +1,6 @@
 import pytest
 
-from schemas.symbols import Channel, FrameKind, LossReportKind, Reason, Source
+from schemas.symbols import Channel, FrameKind, LossAlarm, LossReportKind, Reason, Source
 from tests.processors.loss.calls import RATE_HZ, Call, Run, gaps_of, log_of, run
 
 
@@ -26,11 +26,12 @@ def test_an_idle_session_has_its_final_by_stream_time_in_the_order_of_sessions_a
     calls = [Call(number, source=Source.AUDIOHOOK).open().say(1) for number in range(2)]
     calls.append(Call(2).open().packet(0).packet(1, stream=3).packet(2))
     found = run(*calls)
-    assert found.expire(1000 + 14 * 60_000) == []
+    silent = found.expire(1000 + 14 * 60_000)
+    assert {(record.kind, record.alarm) for record in silent} == {(LossReportKind.ALARM_RAISED, LossAlarm.NO_AUDIO)}
     emitted = found.expire(1000 + 15 * 60_000)
     order = [(record.session_id, record.channel.code) for record in emitted]
     assert order == sorted(order)
-    finals = [record for record in emitted if record.kind is LossReportKind.FINAL]
+    finals = [record for record in emitted if record.kind is LossReportKind.FINAL and record.segment < 0]
     assert sorted((record.channel, record.stream) for record in finals) == [
         (Channel.ALL, -1),
         (Channel.ALL, -1),
@@ -43,16 +44,80 @@ def test_an_idle_session_has_its_final_by_stream_time_in_the_order_of_sessions_a
     assert found.processor.snapshot(found.state) == Run().processor.snapshot(Run().state)
 
 
-def test_a_session_that_returns_from_idle_counts_anew_and_is_partial():
+def test_a_session_that_returns_from_idle_goes_on_and_its_final_is_corrected():
+    call = Call().open().say(6)
+    found = run(call)
+    (final,) = [r for r in found.expire(1000 + 16 * 60_000) if r.kind is LossReportKind.FINAL]
+    assert (final.expected, final.corrects) == (6 * RATE_HZ, None)
+    later = Call()
+    later.sequence, later.position = call.sequence, call.position
+    found.restart().found.clear()
+    found.feed(log_of(later.say(6).close()))
+    assert {record.partial for _, record in found.found} == {True}
+    (corrected,) = found.of(LossReportKind.CORRECTION)
+    assert (corrected.expected, corrected.received) == (12 * RATE_HZ, 12 * RATE_HZ)
+    assert corrected.corrects.startswith("frames 30 -> 60, bytes 96000 -> 192000, expected 48000 -> 96000, ")
+    assert found.of(LossReportKind.FINAL) == []
+    assert found.state.known == {}
+
+
+def test_a_session_that_returns_from_idle_without_news_corrects_nothing():
     call = Call().open().say(6)
     found = run(call)
     found.expire(1000 + 16 * 60_000)
+    found.found.clear()
+    found.feed(log_of(Call().close(sequence=call.sequence, position_samples=call.position)))
+    assert found.found == []
+
+
+def test_a_stream_that_goes_on_after_idle_has_its_finals_corrected():
+    call = Call().open()
+    for number in range(100):
+        call.packet(number)
+    found = run(call)
+    found.expire(1000 + 16 * 60_000)
+    found.found.clear()
+    later = Call()
+    later.sequence = call.sequence
+    for number in range(50_000, 50_100):
+        later.packet(number, number - 49_000)
+    found.feed(log_of(later.close()))
+    corrected = found.of(LossReportKind.CORRECTION, Channel.EXTERNAL)
+    assert [(r.segment, r.expected, r.lost) for r in corrected] == [(0, 200, 0), (-1, 200, 0)]
+    assert corrected[1].corrects.startswith("frames 100 -> 200, ")
+
+
+def test_no_audio_is_an_alarm_by_stream_time_alone_and_audio_clears_it():
+    call = Call().open().say(6)
+    found = run(call)
+    assert found.expire(1000 + 14_999) == []
+    (raised,) = found.expire(1000 + 15_000)
+    assert (raised.alarm, raised.alarm_value, raised.alarm_threshold) == (LossAlarm.NO_AUDIO, 15, 15)
+    assert found.expire(1000 + 60_000) == []
     later = Call()
     later.sequence, later.position = call.sequence, call.position
-    found.found.clear()
-    found.feed(log_of(later.say(6).close()))
-    assert {record.partial for _, record in found.found} == {True}
-    assert (found.final.expected, found.final.received) == (6 * RATE_HZ, 6 * RATE_HZ)
+    found.restart().feed(log_of(later.say(1)))
+    assert found.alarms == [("ALARM_CLEARED", "NO_AUDIO", "ALL")]
+
+
+def test_no_audio_is_no_alarm_while_paused_or_before_a_source_we_follow_sent_any():
+    paused = run(Call().open().say(6).put(FrameKind.PAUSED, reason=Reason.SECURE_PAUSE))
+    followed = run(Call(source=Source.APPFOUNDRY).open())
+    opened = run(Call(source=Source.AUDIOHOOK).open())
+    assert (paused.expire(1000 + 60_000), followed.expire(1000 + 60_000)) == ([], [])
+    assert [record.alarm for record in opened.expire(1000 + 60_000)] == [LossAlarm.NO_AUDIO]
+
+
+def test_a_pause_clears_the_alarm_of_no_audio_and_its_end_starts_the_time_anew():
+    call = Call().open().say(6)
+    found = run(call)
+    assert len(found.expire(1000 + 15_000)) == 1
+    later = Call()
+    later.sequence, later.position = call.sequence, call.position
+    later.put(FrameKind.PAUSED, reason=Reason.SECURE_PAUSE).mark(FrameKind.RESUMED, 1, Reason.SECURE_PAUSE)
+    found.feed(log_of(later))
+    assert found.alarms == [("ALARM_CLEARED", "NO_AUDIO", "ALL")]
+    assert len(found.expire(1000 + 15_000)) == 1
 
 
 def test_what_follows_an_info_is_told_with_it_and_what_came_before_without():

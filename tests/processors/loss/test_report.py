@@ -1,7 +1,8 @@
 import pytest
 
-from processors.loss.report import packets_of, ratio
-from processors.loss.state import Stream
+from processors.loss.numbering import Numbering
+from processors.loss.report import ratio
+from processors.loss.streams import Counted, Stream
 from schemas.symbols import Channel, Codec, LossReportKind, Source
 from tests.processors.loss.calls import BASE_S, Call, run, session_id
 
@@ -11,14 +12,16 @@ def test_nothing_measured_is_no_ratio():
 
 
 def test_a_window_never_lost_less_than_nothing():
-    stream = Stream()
+    stream = Stream(numbering=Numbering(reorder=0))
     for number in (0, 2):
         stream.numbering.take(number, 16)
-    stream.begin_window()
+    stream.begin_window(0)
     stream.numbering.take(1, 16)
-    window, final = packets_of(stream, final=False), packets_of(stream, final=True)
+    now = stream.counted()
+    window = now.since(stream.window_mark)
     assert (window.expected, window.unique, window.lost) == (0, 1, 0)
-    assert (final.expected, final.unique, final.lost) == (3, 3, 0)
+    assert (now.expected, now.unique, now.lost) == (3, 3, 0)
+    assert now.since(Counted()) == now
 
 
 def test_a_report_says_whose_it_is():
@@ -44,7 +47,7 @@ def test_every_report_of_every_source_has_throughput_and_loss():
     found = run(call.close(), Call(1).open().say(11).close())
     reports = [record for _, record in found.found]
     assert {record.kind for record in reports} == {LossReportKind.WINDOW, LossReportKind.FINAL}
-    assert len(reports) == 2 * 4 + 4
+    assert len(reports) == 2 * 4 + 5  # the stream's segment has a final of its own
     for record in reports:
         assert record.frames_per_s > 0
         assert record.bytes_per_s == pytest.approx(record.frames_per_s * record.bytes / record.frames)
