@@ -78,6 +78,16 @@ class Door(Protocol):
         """Forget a socket. `reason` says why it got no further than its request, None where that is known."""
 
 
+class Hearer(Protocol):
+    """Who takes messages in the callback that read them: no task wakes for them."""
+
+    def hear(self, data: bytes) -> bool:
+        """Take a binary message, or return False where it must be received."""
+
+    def hear_text(self, text: str, say: Callable[[str], bool]) -> bool:
+        """Take a text, or return False where it must be received. `say` answers; False: that would have to wait."""
+
+
 class _Pause(IntFlag):
     """Why a socket is not read now."""
 
@@ -91,12 +101,12 @@ class _Pause(IntFlag):
 class AcceptedConnection(asyncio.BufferedProtocol):
     """A connection that carries what its request was admitted with. The request may have so many bytes, no more.
 
-    Implements `ingest.session.Transport`. `hear` takes a whole binary message at once, or says that it must be
-    received; it is asked only while nothing that came before is to be received.
+    Implements `ingest.session.Transport`. `hearer` takes whole messages at once, or says that they must be received; it
+    is asked only while nothing that came before is to be received.
     """
 
     admitted: Admitted | None = None
-    hear: Callable[[bytes], bool] | None = None
+    hearer: Hearer | None = None
     _transport: asyncio.Transport
 
     def __init__(self, door: Door) -> None:
@@ -178,7 +188,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         for timer in (self._late, self._end):
             if timer is not None:
                 timer.cancel()
-        self.hear = None
+        self.hearer = None
         self._gone.set()
         self._room.set()
         self._wake()
@@ -289,15 +299,27 @@ class AcceptedConnection(asyncio.BufferedProtocol):
             self._heard(message)
             return
         try:
-            self._keep(message.decode())
+            text = message.decode()
         except UnicodeDecodeError as error:
             self._deaf = True
             self._protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
             self._write()
+            return
+        if self._messages or self.hearer is None or not self.hearer.hear_text(text, self._say):
+            self._keep(text)
+
+    def _say(self, text: str) -> bool:
+        """Send an answer at once; False where the peer must read first."""
+        if not self._room.is_set():
+            return False
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_text(text.encode())
+            self._write()
+        return True
 
     def _heard(self, message: bytes) -> None:
         """Take a binary message: at once where nothing before it is to be received."""
-        if self._messages or self.hear is None or not self.hear(message):
+        if self._messages or self.hearer is None or not self.hearer.hear(message):
             self._keep(message)
 
     def _keep(self, message: str | bytes) -> None:

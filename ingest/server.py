@@ -36,12 +36,14 @@ REFRESH_S = 1.0
 _END_S = 1.0
 """How long closing the connections that are left may take."""
 _NORMAL, _GOING_AWAY = 1000, 1001
-_ACCEPTED_A_TURN = 4
+_ACCEPTED_A_TURN = 2
 """So many sockets are accepted at each turn of the loop; one takes about a quarter of a millisecond."""
 _BACKLOG = 1_024
 """So many may wait for that in the system."""
-_REQUESTS_A_TURN = 4
+_REQUESTS_A_TURN = 1
 """So many requests to connect are begun at each turn of the loop; one takes about a millisecond in all."""
+_ASKED_A_TURN = 50
+"""So many sessions are asked at each turn of the loop whether they were quiet for long; one takes ten microseconds."""
 _AGAIN_S = 1.0
 """When to come again, where nobody can know."""
 _OTHER_FILES = 256
@@ -65,6 +67,7 @@ class IngestServer:
         self._bucket = Bucket(self._limits.handshakes_per_s, self._limits.handshake_burst)
         self._complaints = Complaints()
         self._turnstile = Turnstile(_REQUESTS_A_TURN)
+        self._rounds = Turnstile(_ASKED_A_TURN)
         self._asking: set[AcceptedConnection] = set()
         self._refreshed_s = float("-inf")
         self._server: asyncio.Server | None = None
@@ -169,10 +172,10 @@ class IngestServer:
             )
 
     def keep_alive(self) -> None:
-        """Let quiet sessions write ALIVE, and look for changed keys."""
+        """Let quiet sessions write ALIVE, a few at each turn of the loop, and look for changed keys."""
         self._refresh()
         for session in self._sessions:
-            session.keep_alive()
+            self._rounds.wait(session.keep_alive)
 
     def stop_accepting(self) -> None:
         """Answer 503 from now on, and close the listening sockets."""
@@ -342,11 +345,11 @@ class IngestServer:
         self._sessions[session] = connection
         self._nobody_left.clear()
         self._open.set(len(self._sessions))
-        connection.hear = session.hear
+        connection.hearer = session
         try:
             await session.run(connection)
         finally:
-            connection.hear = None
+            connection.hearer = None
             del self._sessions[session]
             self._open.set(len(self._sessions))
             if not self._sessions:

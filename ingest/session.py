@@ -53,6 +53,7 @@ from schemas.symbols import ClosedBy, Reason
 SEND_DEADLINE_S = 10.0
 """How long the peer may leave an answer unread before the connection counts as lost."""
 _ABNORMAL, _OUR_FAULT = 1006, 1011
+_FOR_THE_PEER = (SendText, SendBinary, CloseConnection)
 
 
 class Transport(Protocol):
@@ -202,6 +203,29 @@ class Session:
         self._wake()
         return True
 
+    def hear_text(self, text: str, say: Callable[[str], bool]) -> bool:
+        """Take a text at once, as `hear` does. `say` sends an answer, or refuses where sending would have to wait."""
+        if self._scope is None or self._woken or self._waiting:
+            return False
+        arrived_s = self._clock.monotonic_s()
+        try:
+            effects = self._protocol.receive_text(text, arrived_s)
+            self.take(effects)
+        except Exception as error:  # noqa: BLE001 - one session's fault must not end the others
+            self._fault = error
+        else:
+            for effect in effects:
+                if isinstance(effect, _FOR_THE_PEER):
+                    said = not self._waiting and isinstance(effect, SendText) and say(effect.text)
+                    if not said:
+                        self._waiting.append(effect)
+            self._measure_text(effects, arrived_s)
+            if not (self._waiting or self._protocol.finished or self._given_up or self._scope.expired()):
+                self._scope.reschedule(self._wait_until())
+                return True
+        self._wake()
+        return True
+
     def drain(self) -> None:
         """Let the protocol end its sessions the way the peer expects it."""
         if self._serving:
@@ -306,6 +330,12 @@ class Session:
         """Tell whether the wait for the next message ends when the protocol wants it to."""
         return self._protocol.deadline_s() == self._deadline_s
 
+    def _wait_until(self) -> float | None:
+        """Return when the wait for the next message ends, on the loop's clock."""
+        deadline_s = self._deadline_s = self._protocol.deadline_s()
+        loop_s = asyncio.get_running_loop().time()
+        return None if deadline_s is None else loop_s + deadline_s - self._clock.monotonic_s()
+
     def _measure_text(self, effects: list[Effect], arrived_s: float) -> None:
         """Count the audio a text carried, or how long its answer took."""
         for effect in effects:
@@ -319,11 +349,8 @@ class Session:
         """Return the next message; None when the protocol's deadline has passed or a command woke it."""
         if self._woken:
             return None
-        deadline_s = self._deadline_s = self._protocol.deadline_s()
-        loop_s = asyncio.get_running_loop().time()
-        when = None if deadline_s is None else loop_s + deadline_s - self._clock.monotonic_s()
         try:
-            async with asyncio.timeout_at(when) as self._scope:
+            async with asyncio.timeout_at(self._wait_until()) as self._scope:
                 return await transport.receive()
         except TimeoutError:
             return None

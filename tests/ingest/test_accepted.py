@@ -115,7 +115,7 @@ async def test_audio_in_fragments_is_one_message(outlet, keys):
 
 async def test_what_came_before_the_peer_went_is_taken_though_nobody_hears_the_answers(outlet, keys):
     client = Client()
-    async with serving(outlet, keys) as server, dial(server) as connection:
+    async with serving(outlet, keys) as server, dial(server, max_queue=None) as connection:
         # in one write that is read at once, with the end of the connection, so that no answer can be sent
         for _ in range(20):
             connection.protocol.send_text(client.open().encode() if not client.seq else client.say("ping").encode())
@@ -274,7 +274,7 @@ async def test_who_does_not_read_is_not_read(outlet, keys):
 async def test_messages_wait_to_be_received_in_small_number(outlet, keys, monkeypatch):
     async with serving(outlet, keys) as server, dial(server) as connection:
         client, accepted = await open_call(server, connection)
-        monkeypatch.setattr(accepted, "hear", lambda _: False)
+        monkeypatch.setattr(accepted, "hearer", None)
         most, keep = 0, accepted._keep
 
         def kept(message) -> None:
@@ -307,3 +307,56 @@ async def test_who_goes_with_much_unread_leaves_its_place_at_once(outlet, keys, 
             while server._places._holders:
                 await asyncio.sleep(0.001)
     assert connection.close_code == 1011
+
+
+async def test_no_task_wakes_for_a_ping_and_its_pong(outlet, keys, monkeypatch):
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        client, accepted = await open_call(server, connection)
+        kept = []
+        keep = accepted._keep
+        monkeypatch.setattr(accepted, "_keep", lambda message: (kept.append(message), keep(message)))
+        (session,) = server._sessions
+        before_s, scope = session._deadline_s, session._scope
+        for _ in range(3):
+            await connection.send(client.say("ping"))
+            assert (await said(connection))["type"] == "pong"
+        assert session._scope is scope
+        # the wait ends later now, as the machine wants it
+        assert session._deadline_s == session._protocol.deadline_s() > before_s
+        assert kept == []
+        await connection.send(client.close())
+        assert (await said(connection))["type"] == "closed"
+    assert outlet.kinds() == ["OPENED", "ALIVE", "ALIVE", "ALIVE", "CLOSED"]
+
+
+async def test_an_answer_that_would_have_to_wait_is_sent_by_the_task_in_order(outlet, keys):
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        client, accepted = await open_call(server, connection)
+        accepted.pause_writing()
+        accepted._go_on(module._Pause.UNSENT)
+        for _ in range(3):
+            await connection.send(client.say("ping"))
+        while outlet.kinds().count("ALIVE") < 1:
+            await asyncio.sleep(0)
+        accepted.resume_writing()
+        answers = [await said(connection) for _ in range(3)]
+        assert [answer["clientseq"] for answer in answers] == [2, 3, 4]
+        await connection.send(client.close())
+        assert (await said(connection))["type"] == "closed"
+    assert outlet.kinds() == ["OPENED", "ALIVE", "ALIVE", "ALIVE", "CLOSED"]
+
+
+async def test_a_fault_over_a_text_ends_the_connection_with_1011(outlet, keys, monkeypatch, capfd):
+    def fail(*_) -> None:
+        raise RuntimeError("?")
+
+    async with serving(outlet, keys) as server, dial(server) as connection:
+        client, _ = await open_call(server, connection)
+        (session,) = server._sessions
+        monkeypatch.setattr(session._protocol, "receive_text", fail)
+        await connection.send(client.say("ping"))
+        with pytest.raises(ConnectionClosed) as caught:
+            await connection.recv()
+    assert caught.value.rcvd.code == 1011
+    assert "a session failed" in capfd.readouterr().err
+    assert outlet.kinds() == ["OPENED", "CLOSED"]

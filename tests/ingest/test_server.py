@@ -234,3 +234,21 @@ async def test_with_a_certificate_calls_come_over_tls(outlet, keys, tmp_path):
     ):
         await connection.send(Client().open())
         assert (await said(connection))["type"] == "opened"
+
+
+async def test_the_sessions_are_asked_for_alive_a_few_at_each_turn(outlet, keys):
+    asked = []
+
+    class Quiet:
+        def keep_alive(self) -> None:
+            asked.append(self)
+
+    async with serving(outlet, keys) as server:
+        server._sessions = {Quiet(): None for _ in range(2 * module._ASKED_A_TURN + 1)}
+        server.keep_alive()
+        counts = [len(asked)]
+        while len(asked) < len(server._sessions):
+            await asyncio.sleep(0)
+            counts.append(len(asked))
+        assert counts == [0, module._ASKED_A_TURN, 2 * module._ASKED_A_TURN, 2 * module._ASKED_A_TURN + 1]
+        server._sessions = {}
