@@ -266,6 +266,14 @@ def test_a_single_packet_is_no_stream() -> None:
     assert taken.findings.passed_over == {Defect.STRAY: 1}
 
 
+def test_the_same_packet_twice_is_no_stream() -> None:
+    sender = Sender(SSRC)
+    sender.audio(1)
+    taken = Taken(one.packet for one in deliver(sender.sent, copies_us={0: 1000}))
+    assert not taken.facts
+    assert taken.findings.passed_over == {Defect.STRAY: 2}
+
+
 def test_packets_whose_numbers_are_far_apart_are_no_stream() -> None:
     sender = Sender(SSRC)
     for number in (5, 3000, 9000):
