@@ -58,6 +58,13 @@ class AudioHookSettings(Section):
     max_message_bytes: int = Field(
         65_536, ge=1_024, le=_LONGEST_AUDIO_BYTES, description="Longest message, text or audio."
     )
+    max_ahead_s: float = Field(
+        600,
+        gt=0,
+        le=86_400,
+        description="So much more audio than time may come in a session; beyond that it is ended: what waits for Kafka "
+        "is shared by all calls.",
+    )
     open_deadline_s: float = Field(10, gt=0, le=120, description="How long `open` may take after the upgrade.")
     idle_s: float = Field(15, gt=0, le=600, description="Without a message for so long the session is given up.")
     close_deadline_s: float = Field(10, gt=0, le=60, description="How long the client may take over `close`.")

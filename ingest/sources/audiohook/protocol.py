@@ -58,6 +58,7 @@ class Limits:
     source_name: str = "audiohook"
     l16: Codec = Codec.L16_LE
     max_message_bytes: int = 65_536
+    max_ahead_s: float = 600.0
     open_deadline_s: float = 10.0
     idle_s: float = 15.0
     close_deadline_s: float = 10.0
@@ -151,6 +152,8 @@ class AudioHookProtocol:
         if rest or len(data) > self._limits.max_message_bytes:
             defect = "a frame holds no whole samples" if rest else "a frame is too long"
             return self._visible(self._fail(defect, now_s))
+        if self._timeline.ahead_s(samples, now_s) > self._limits.max_ahead_s:
+            return self._visible(self._fail("audio comes faster than time", now_s))
         position = self._timeline.receive(samples)
         if self._probe or not samples:
             return []
@@ -203,7 +206,7 @@ class AudioHookProtocol:
         if self.state not in (State.OPENING, State.ACTIVE, State.PAUSED):
             return []
         may_ask = self.state is State.ACTIVE or (self.state is State.PAUSED and self._pauses.ending)
-        return [self._pause()] if self._pauses.want(may_ask=may_ask) else []
+        return [self._send("pause", self._client_seq, {})] if self._pauses.want(may_ask=may_ask) else []
 
     def resume(self, now_s: float, *, secure_is_over: bool = False) -> list[Effect]:  # noqa: ARG002 - as all commands
         """Ask for audio again; not while the client's own pause holds, unless somebody knows that it is over."""
@@ -216,9 +219,6 @@ class AudioHookProtocol:
 
     def _noticed(self, what: Observation, detail: str) -> Observed:
         return Observed(what, detail=detail, key=self._session_id, correlation=self._correlation_id)
-
-    def _pause(self) -> SendText:
-        return self._send("pause", self._client_seq, {})
 
     @property
     def _draining(self) -> bool:
@@ -327,7 +327,7 @@ class AudioHookProtocol:
             self._leave(now_s, Reason.PEER_ERROR, ClosedBy.LOCAL, None)
             return [self._noticed(Observation.UNAUTHORIZED, "organizationId is not the request's"), refusal]
         self._offer = choose(opened.media)
-        self._timeline = Timeline(self._offer.rate_hz if self._offer else DEFAULT_RATE_HZ)
+        self._timeline = Timeline(self._offer.rate_hz if self._offer else DEFAULT_RATE_HZ, now_s)
         self._probe = opened.is_probe
         self._info = facts.session_info(opened, self._limits.source_name, self._session_id, self._correlation_id)
         self._move(Trigger.OPEN)
@@ -356,7 +356,8 @@ class AudioHookProtocol:
     def _on_resumed(self, message: ClientMessage, _now_s: float) -> list[Effect]:
         mark = self._mark(FrameKind.RESUMED, message, self._pauses.over(), skips=True)
         self._move(Trigger.RESUMED)
-        return [mark, self._pause()] if self.state is State.ACTIVE and self._pauses.again() else [mark]
+        again = self.state is State.ACTIVE and self._pauses.again()
+        return [mark, self._send("pause", self._client_seq, {})] if again else [mark]
 
     def _on_discarded(self, message: ClientMessage, _now_s: float) -> list[Effect]:
         mark = self._mark(FrameKind.DISCARDED, message, Reason.SOURCE_DISCARD, skips=True)

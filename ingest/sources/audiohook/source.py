@@ -31,6 +31,7 @@ class AudioHookSource:
             source_name=NAME,
             l16=Codec.L16_LE if settings.l16_byte_order == "little" else Codec.L16_BE,
             max_message_bytes=settings.max_message_bytes,
+            max_ahead_s=settings.max_ahead_s,
             open_deadline_s=settings.open_deadline_s,
             idle_s=settings.idle_s,
             close_deadline_s=settings.close_deadline_s,

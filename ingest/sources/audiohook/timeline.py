@@ -15,12 +15,17 @@ _MAX_POSITION_SAMPLES = 2**53
 class Timeline:
     """Positions at one sample rate. Skipped time is summed exactly and rounded once, so that roundings never add up."""
 
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, opened_s: float = 0.0) -> None:
         self.rate_hz = rate_hz
+        self._opened_s = opened_s
         self.position_samples = 0
         self.drift_samples = 0
         self._received_samples = 0
         self._skipped = Decimal(0)
+
+    def ahead_s(self, samples: int, now_s: float) -> float:
+        """Return how much more audio there is with these samples than there was time since the session was opened."""
+        return (self._received_samples + samples) / self.rate_hz - (now_s - self._opened_s)
 
     def receive(self, samples: int) -> int:
         """Take audio in; return the position of its first sample."""

@@ -404,6 +404,26 @@ def test_a_frame_without_whole_samples_or_too_long_ends_the_session(call, data):
     assert of(AudioReceived, effects) == []
 
 
+def test_audio_that_runs_too_far_ahead_of_time_ends_the_session_and_a_live_call_of_any_length_does_not():
+    flood, live = Conversation(Limits(max_ahead_s=2.0)), Conversation(Limits(max_ahead_s=2.0))
+    flood.open()
+    live.open()
+    for _ in range(50):
+        live.wait(0.2)
+        assert len(facts(live.audio())) == 1
+    assert [len(facts(flood.audio())) for _ in range(10)] == [1] * 10
+    end = flood.audio()
+    assert [message["parameters"]["info"] for message in sent(end)] == ["audio comes faster than time"]
+    assert of(SessionClosed, end)[0].position_samples == 16_000
+
+
+def test_what_a_client_left_out_is_not_ahead_of_time():
+    call = Conversation(Limits(max_ahead_s=1.0))
+    call.open()
+    call.say("discarded", "PT60S", {"start": "PT0S", "discarded": "PT60S"})
+    assert len(facts(call.audio())) == 1
+
+
 def test_an_empty_frame_is_no_fact(call):
     assert call.audio(b"") == []
 
