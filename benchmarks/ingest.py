@@ -2,7 +2,8 @@
 
 A round of N stereo calls holds when every call went as the protocol wants it, every frame is on calls.audio once, in
 order and with its position, the platform's stated position never left ours, and the 99th percentile of the pongs is
-within 20 ms over the whole round, the bursts in which the calls arrive included. Rounds grow; after the first that does
+within 20 ms over the whole round, the bursts in which the calls arrive and leave included; and when the load was no
+later than that with its own frames, so that what was measured is ingest. Rounds grow; after the first that does
 not hold the steps become smaller. A round that does not hold is run once more: the machine may have been busy. The load
 runs in other processes and states its own lateness and CPU time, so that it can be seen not to be the limit; of ingest
 it is said for which part of the round others had the core it waited for.
@@ -74,12 +75,13 @@ class Round:
 
     @property
     def holds(self) -> bool:
-        """True when it is complete and pongs were in time."""
-        return self.complete and self.pong_p99_ms <= _LONGEST_PONG_MS
+        """True when it is complete, pongs were in time, and so was the load."""
+        return self.complete and max(self.pong_p99_ms, self.late_p99_ms) <= _LONGEST_PONG_MS
 
     def line(self) -> str:
         """Return the round in one line."""
-        verdict = "holds" if self.holds else "pongs late" if self.complete else "INCOMPLETE"
+        late = "pongs late" if self.pong_p99_ms > _LONGEST_PONG_MS else "load late"
+        verdict = "holds" if self.holds else late if self.complete else "INCOMPLETE"
         return (
             f"{self.calls} calls: {verdict}; {self.calls_ok} calls ok, {self.frames_sent} frames sent, "
             f"{self.stored} stored, {self.displaced} displaced, drift {self.drift_samples}, "

@@ -1,7 +1,8 @@
 """Many AudioHook calls from one process that costs little: frames are masked once and shared, and nothing is awaited.
 
-What is said and checked is the stand-in's protocol machine; only its shell is another. Calls arrive in bursts, all last
-until the same moment. Lateness is how long after its due time a frame was handed to the system.
+What is said and checked is the stand-in's protocol machine; only its shell is another. Calls arrive in bursts and leave
+in bursts, the first ones a while after the last have come. Lateness is how long after its due time a frame was handed
+to the system.
 `python -m benchmarks.ingest_load '<JSON of a Plan>'` prints a report as JSON.
 """
 
@@ -34,14 +35,14 @@ _MASKED, _TWO_BYTES = 0x80, 126
 _STEREO = 2
 now_s = SystemClock().monotonic_s
 _CONTENTS = 16
-_AT_ONCE = 4
+_AT_ONCE = 1
 _END_S = 15.0
 """Calls that are not over so long after their last frame count as lost."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many calls: `burst` at once each second, each with frames until all have been there for `seconds`."""
+    """How many calls: `burst` at once each second; once all have been there for `seconds` they leave as they came."""
 
     url: str
     api_key: str
@@ -72,6 +73,7 @@ class Connection:
         self.call = call
         self.protocol: ClientProtocol | None = None
         self.sent = 0
+        self.burst_s = 0.0
         self.over = False
         self.closing = False
         self._inbox = bytearray()
@@ -190,7 +192,7 @@ class Load:
         began_s = now_s()
         last_s = began_s + self._plan.arrival_s
         self._end_s = last_s + self._plan.seconds
-        while now_s() < self._end_s + _END_S and (not self.all or self._open):
+        while now_s() < self._end_s + self._plan.arrival_s + _END_S and (not self.all or self._open):
             waiting = self._plan.calls - len(self.all)
             next_burst_s = began_s + len(self.all) // self._plan.burst * 1.0
             if waiting and now_s() >= next_burst_s:
@@ -198,7 +200,7 @@ class Load:
                 for _ in range(min(waiting, _AT_ONCE)):
                     self._place()
             self._send_due()
-            self._listen(next_burst_s if waiting else self._end_s + _END_S)
+            self._listen(next_burst_s if waiting else self._end_s + self._plan.arrival_s + _END_S)
 
     def _place(self) -> None:
         call = Call(scenario=self._scenario)
@@ -213,6 +215,7 @@ class Load:
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         request = f"GET {urlsplit(self._plan.url).path} HTTP/1.1\r\n{fields}\r\n"
         connection = Connection(self._address, request.encode(), call)
+        connection.burst_s = len(self.all) // self._plan.burst * 1.0
         self._open[connection.socket.fileno()] = connection
         self._poll.register(connection.socket, select.EPOLLIN)
         self.all.append(connection)
@@ -247,7 +250,7 @@ class Load:
             protocol.audio_sent(self._samples)
             if protocol.deadline_s is not None and protocol.deadline_s <= now:
                 protocol.tick(now)
-            if due_s + self._period_s < self._end_s:
+            if due_s + self._period_s < self._end_s + connection.burst_s:
                 heapq.heapreplace(turns, (due_s + self._period_s, number, connection))
             else:
                 heapq.heappop(turns)
