@@ -15,6 +15,7 @@ PROCESSES = 2
 ALONE = {
     "tests/fuzz/test_socket.py": "compares answer times with and without an attack",
     "tests/faults/test_back_pressure.py": "compares processor time and speed with and without a slow peer",
+    "tests/e2e/test_demo_in_real_time.py": "every stall of the audio is found, those of the machine too",
     "tests/integration/test_backlog.py": "looks how far a listener is behind",
 }
 """Files that judge by how long something took or how much it worked, and what they look at."""
