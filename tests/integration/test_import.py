@@ -277,3 +277,10 @@ async def recorded(settings: KafkaSettings, folder: Path) -> bytes:
         assert await running == 0
     (file,) = (folder / "store").rglob("*.wav")
     return file.read_bytes()
+
+
+async def test_without_topics_nothing_is_done(kafka: str, tmp_path: Path) -> None:
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"replay.{uuid.uuid4().hex[:12]}.")
+    code, found, errors = await Command(settings, write_pcap(tmp_path / "a.pcap", scenario("clean").packets)).run()
+    assert (code, found) == (2, {})
+    assert "run `callstream topics apply`" in errors.splitlines()[-1]
