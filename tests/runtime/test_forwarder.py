@@ -12,6 +12,7 @@ from runtime.clock import SystemClock
 from runtime.config import KafkaSettings, RegistrySettings
 from runtime.errors import Fenced, InvalidRecord, Unavailable
 from runtime.forwarder import Forwarder
+from runtime.forwarding import Received
 from runtime.kafka import CommitFailedError, TopicPartition
 from runtime.log import get_logger
 from runtime.membership import GroupLost
@@ -21,6 +22,7 @@ from runtime.service import Service
 from runtime.testing import LogRecord
 from runtime.tuning import ForwarderTuning, ForwardingSettings
 from schemas.codec import SchemaStore, framing
+from schemas.records import BotTurn
 from schemas.symbols import TurnState
 from schemas.versions import newest
 from tests.runtime.talking import Talking, until, utterance
@@ -159,7 +161,12 @@ class Run:
 def working(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     @contextlib.asynccontextmanager
     async def work(
-        group: Group, after_send=None, registry: Registry | None = None, lookback_ms: int = 0, **tuning
+        group: Group,
+        after_send=None,
+        registry: Registry | None = None,
+        lookback_ms: int = 0,
+        companion=None,
+        **tuning,
     ) -> AsyncIterator[Run]:
         async def start_consumer(*_, listener, **__) -> Group:
             group.listener = listener
@@ -180,7 +187,7 @@ def working(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         options = {} if after_send is None else {"after_send": after_send}
         talking = Talking(TP.topic, tmp_path / "sent", lookback_ms=lookback_ms, **options)
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(forwarder.run_forwarder(service, talking))
+            task = tasks.create_task(forwarder.run_forwarder(service, talking, companion=companion))
             try:
                 yield Run(group, talking, service)
             finally:
@@ -479,3 +486,53 @@ async def test_an_error_of_the_component_comes_out_after_what_is_finished_was_co
         async with working(group, fail, commit_interval_ms=60_000) as run:
             await run.stored(1)
     assert raised.group_contains(error)
+
+
+class Beside:
+    """A companion that holds back while it is told to, and knows its partitions."""
+
+    topic = None
+
+    def __init__(self) -> None:
+        self.holds_back = False
+        self.seen: list[str] = []
+        self.hands = None
+
+    def took(self, partition: int, hands) -> None:
+        self.seen.append(f"took {partition}")
+        self.hands = hands
+
+    def gone(self, partition: int) -> None:
+        self.seen.append(f"gone {partition}")
+
+
+async def test_inputs_wait_while_the_companion_holds_back_and_pauses_do_not_flutter(working) -> None:
+    group, beside = Group(), Beside()
+    async with working(group, companion=beside) as run:
+        await until(run.service.health.is_ready, 10)
+        before = group.pauses
+        beside.holds_back = True
+        await until(lambda: group.paused, 10)
+        group.append("one")
+        await asyncio.sleep(0.05)
+        assert (run.talking.planned, group.pauses) == ([], before + 1)
+        beside.holds_back = False
+        await run.stored(1)
+        assert run.sent == ["one"]
+
+
+async def test_the_companion_hears_what_is_taken_over_and_given_away_and_may_write_without_a_job(working) -> None:
+    group, beside = Group(), Beside()
+    async with working(group, companion=beside) as run:
+        await until(lambda: beside.seen == ["took 0"], 10)
+        record = Received("calls.utterances", 0, 7, 1000, b"c", utterance("said"))
+        hands = beside.hands(record, b"c")
+        rows = len(group.rows)
+        await hands.write([BotTurn(conversation_id="c", session_id="s", origin=record.origin(0))])
+        assert len(group.rows) == rows + 1
+        await group.rebalance()
+        await until(lambda: beside.seen == ["took 0", "gone 0", "took 0"], 10)
+        with pytest.raises(Fenced):
+            await hands.write([BotTurn(conversation_id="c", session_id="s", origin=record.origin(0))])
+    assert beside.seen[-1] == "gone 0"
+    assert run.sent == []

@@ -7,14 +7,25 @@ from dataclasses import replace
 import pytest
 
 from processors.cognigy.breaker import Patience
+from processors.cognigy.events import BotOutput, Ended, Outcome, Verdict
 from processors.cognigy.messages import turn_id, user_id
 from processors.cognigy.replies import NoReply, Reply
 from processors.cognigy.report import RETAKEN_INDEX, UNAVAILABLE_INDEX
 from runtime.forward_testing import Crashed, Point
 from runtime.forward_testing import _Hands as DriverHands
 from schemas.records import SessionInfo
-from schemas.symbols import BotTurnKind, Channel, Direction, Reason, TurnState, UtteranceInput, UtteranceKind
-from tests.processors.cognigy.turns import NOW_S, RULES, Desk, received, said, utterance
+from schemas.symbols import (
+    BotSpeaker,
+    BotTransport,
+    BotTurnKind,
+    Channel,
+    Direction,
+    Reason,
+    TurnState,
+    UtteranceInput,
+    UtteranceKind,
+)
+from tests.processors.cognigy.turns import NOW_S, RULES, Desk, FakeBot, received, said, utterance
 
 UNSENT, NO_ANSWER = NoReply(unsent=True), NoReply(unsent=False)
 
@@ -449,3 +460,34 @@ async def test_inputs_are_sent_again_only_as_often_as_a_tenth_of_those_sent_firs
     await desk.carried(*(utterance(str(n), counter=n) for n in range(40)))
     again = len(desk.bot.asked) - 40
     assert 10 <= again <= 10 + 40 // 10
+
+
+# --- another transport ---------------------------------------------------------------------------------------------
+
+
+class Streaming(FakeBot):
+    """A transport nobody here knows: its outputs come one by one, and a ping of its own ends the turn."""
+
+    transport = BotTransport.SOCKET
+
+    async def send(self, session, said):
+        self.asked.append({"text": said.utterance.text})
+        for text in ("One.", "Two."):
+            yield (BotOutput(speaker=BotSpeaker.AGENT, text=text, trace_id="t"),)
+            self._clock.advance(1)
+        yield (Ended(Verdict(Outcome.ANSWERED, trace_id="t")),)
+
+
+async def test_a_third_transport_fits_and_its_outputs_are_written_as_they_come():
+    desk = Desk()
+    desk.forward._client = Streaming(desk.clock)
+    rows = await desk.carried(utterance())
+    assert [(row.kind.value, row.index, row.text, row.state.value) for row in rows] == [
+        ("OUTPUT", 0, "One.", "SENDING"),
+        ("OUTPUT", 1, "Two.", "SENDING"),
+        ("TURN_END", 2, None, "ANSWERED"),
+    ]
+    assert {row.transport for row in rows} == {BotTransport.SOCKET}
+    assert (rows[0].speaker, rows[0].trace_id) == (BotSpeaker.AGENT, "t")
+    assert [round(row.response_ms) for row in rows] == [0, 0, 0]
+    assert [round(row.total_ms) for row in rows] == [0, 1000, 2000]

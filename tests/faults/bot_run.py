@@ -1,0 +1,293 @@
+"""One run: callers speak, workers carry it to a bot that fails now and then, and everything is killed and frozen."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from callstream.embedded_kafka import EmbeddedKafka
+from callstream.embedded_process import GuardedProcess, last_lines
+from callstream.topics_command import apply_catalogue
+from processors.cognigy.messages import turn_id
+from runtime.clock import SystemClock
+from runtime.config import KafkaSettings, child_environment
+from runtime.errors import Unavailable
+from runtime.forwarder_writer import Row, Writer
+from runtime.kafka import Partitioner, TopicPartition, start_consumer, translated
+from schemas.codec import SchemaStore
+from schemas.records import BotTurn, Record, TurnEntry, Utterance
+from schemas.symbols import TurnState
+from schemas.topics import BOT, UTTERANCES, turns
+from simulators.cognigy.script import Answer, Fault, Output, Script
+from simulators.cognigy.server import CognigyServer
+from tests.faults.bot_verdict import FINAL, Verdict, Wanted, judge
+from tests.kafka_fixture import CACHE_DIR
+from tests.processors.cognigy.turns import utterance
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 4
+TOKEN = "7ea5e7" * 10 + "beef"
+STORE = SchemaStore()
+SESSION_MS = 2_000
+READY_S = 90
+END_S = 300
+LEAVE_S = 60
+KINDS = ("kill", "freeze", "leave", "join", "broker", "bot")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is said, for how long, and what is done meanwhile."""
+
+    seed: int
+    conversations: int
+    turns: int
+    seconds: float
+    workers: int = 2
+    actions: tuple[str, ...] = KINDS
+    pause_s: tuple[float, float] = (3.0, 8.0)
+
+    @property
+    def inputs(self) -> int:
+        return self.conversations * self.turns
+
+
+class Worker:
+    """cognigy as a process that may be killed and frozen."""
+
+    def __init__(self, kafka: KafkaSettings, bot: CognigyServer, folder: Path, number: int) -> None:
+        self.log = folder / f"worker-{number}.log"
+        self.frozen = False
+        variables = {
+            "PYTHONPATH": os.fspath(ROOT),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "COGNIGY_ENDPOINT_URL": bot.url,
+            "COGNIGY_URL_TOKEN": TOKEN,
+            "COGNIGY_ADMIN_PORT": "0",
+            "COGNIGY_RATE_PER_S": "10000",
+            "COGNIGY_BURST": "10000",
+            # whatever is late because somebody was killed must be carried, not given up
+            "COGNIGY_MAX_INPUT_AGE_S": "3600",
+            "COGNIGY_READ_TIMEOUT_S": "5",
+            "COGNIGY_OUTAGE_LONGEST_REST_S": "3",
+            "COGNIGY_FORWARDER_SESSION_TIMEOUT_MS": str(SESSION_MS),
+            "COGNIGY_FORWARDER_HEARTBEAT_INTERVAL_MS": "300",
+            "COGNIGY_FORWARDER_REVOKE_GRACE_S": "1",
+        }
+        command = [sys.executable, str(ROOT / "tests/integration/cognigy_worker.py"), UTTERANCES.name]
+        self.process = GuardedProcess(command, folder, self.log, environment=child_environment(variables))
+
+    @property
+    def up(self) -> bool:
+        running = self.process.exit_code() is None and not self.frozen
+        return running and "partitions assigned" in self.log.read_text(errors="replace")
+
+    def freeze(self) -> None:
+        os.kill(self.process.pid, signal.SIGSTOP)
+        self.frozen = True
+
+    def thaw(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
+        self.frozen = False
+
+
+class Tail:
+    """All records of a topic so far, read through outages of the broker."""
+
+    def __init__(self, kafka: KafkaSettings, topic: str, take: Callable[[Any], None]) -> None:
+        self._kafka = kafka
+        self._positions = dict.fromkeys((TopicPartition(topic, number) for number in range(PARTITIONS)), 0)
+        self._take = take
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            try:
+                await self._read()
+            except (Unavailable, TimeoutError):
+                await asyncio.sleep(0.5)
+
+    async def _read(self) -> None:
+        consumer = await start_consumer(self._kafka, client_id="chaos-tail", auto_offset_reset="earliest")
+        try:
+            consumer.assign(list(self._positions))
+            for tp, position in self._positions.items():
+                consumer.seek(tp, position)
+            while True:
+                with translated():
+                    polled = await consumer.getmany(timeout_ms=200)
+                for tp, records in polled.items():
+                    for record in records:
+                        self._take(record)
+                        self._positions[tp] = record.offset + 1
+        finally:
+            await consumer.stop()
+
+
+@dataclass
+class BotRun:
+    """One plan on a broker of its own."""
+
+    plan: Plan
+    folder: Path
+    say: Callable[[str], None] = lambda _: None
+    done: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._dice = random.Random(self.plan.seed)
+        self._wanted: list[Wanted] = []
+        self._results: dict[str, TurnState] = {}
+        self._rows: list[BotTurn] = []
+        self._workers: list[Worker] = []
+        self._started = 0
+        self._down = asyncio.Event()
+
+    async def run(self) -> Verdict:
+        """Let it all happen; return what became of every input. Raises when the workers get stuck."""
+        bot = CognigyServer(TOKEN, Script(otherwise=self._answer))
+        async with EmbeddedKafka(self.folder / "kafka", cache_dir=CACHE_DIR) as broker, bot:
+            self._broker, self._bot = broker, bot
+            self._kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+            await apply_catalogue(self._kafka, PARTITIONS, None, force=False)
+            try:
+                await self._live()
+            finally:
+                for worker in self._workers:
+                    worker.process.kill()
+        taken = [taken.data["_idem"] for taken in bot.received]
+        return judge(self._wanted, taken, self._results, self._rows)
+
+    async def _live(self) -> None:
+        for _ in range(self.plan.workers):
+            self._start()
+        await self._until(lambda: all(worker.up for worker in self._workers), READY_S, "the workers are up")
+        # who begins at the end of the topic must have said where that is
+        await asyncio.sleep(1)
+        tails = [
+            Tail(self._kafka, turns("cognigy").name, self._take_entry),
+            Tail(self._kafka, BOT.name, self._take_row),
+        ]
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(tail.run()) for tail in tails]
+            feeding = group.create_task(self._feed())
+            while not feeding.done():
+                await asyncio.sleep(self._dice.uniform(*self.plan.pause_s))
+                if not feeding.done():
+                    await self._act(self._dice.choice(self.plan.actions))
+            await self._until(self._finished, END_S, "every input has its result and its end")
+            for task in beside:
+                task.cancel()
+        for worker in self._workers:
+            await worker.process.stop(LEAVE_S)
+
+    def _finished(self) -> bool:
+        ended = {row.turn_id for row in self._rows}
+        return all(self._results.get(one.turn_id) in FINAL and one.turn_id in ended for one in self._wanted)
+
+    # --- the callers and the bot --------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        """Let all callers speak in turn, spread over the time of the plan."""
+        writer = Writer(self._kafka, "chaos-callers", lambda _: None)
+        partitioner = Partitioner(PARTITIONS)
+        clock = SystemClock()
+        names = [f"call-{number}" for number in range(self.plan.conversations)]
+        pause_s = self.plan.seconds / self.plan.turns / 20
+        for number in range(self.plan.turns):
+            self._dice.shuffle(names)
+            for part in range(20):
+                rows = []
+                for name in names[part::20]:
+                    now_us = round(clock.wall_s() * 1e6)
+                    one: Utterance = utterance(
+                        f"{name}/{number}", counter=number, conversation=name, occurred_at_us=now_us
+                    )
+                    self._wanted.append(Wanted(turn_id(one.utterance_id), name, number))
+                    key = name.encode()
+                    rows.append(Row(UTTERANCES.name, partitioner.partition(key), key, STORE.encode(one)))
+                if rows:
+                    await writer.write(rows, lambda: None)
+                await asyncio.sleep(pause_s)
+        await writer.close(5)
+
+    def _answer(self, text: str) -> Answer:
+        """Answer quickly as a rule; now and then as a network or an overloaded bot does."""
+        draw, delay_s = self._dice.random(), self._dice.uniform(0.005, 0.06)
+        if draw < 0.01:
+            return Answer(fault=Fault.RESET_AFTER_READ)
+        if draw < 0.015:
+            return Answer((Output(text),), fault=Fault.RESET_IN_ANSWER)
+        if draw < 0.025:
+            return Answer(status=429, retry_after="0")
+        if draw < 0.03:
+            return Answer(status=503, retry_after="1")
+        return Answer((Output(f"Answer to {text}"),), delay_s=delay_s)
+
+    def _take_entry(self, record: Any) -> None:
+        if (record.key or b"").endswith(b"/result"):
+            entry = STORE.decode(record.value, TurnEntry)
+            self._results[entry.turn_id] = entry.state
+
+    def _take_row(self, record: Any) -> None:
+        row: Record = STORE.decode(record.value, BotTurn)
+        if isinstance(row, BotTurn) and row.kind == "TURN_END":
+            self._rows.append(row)
+
+    # --- what is done to them -----------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._workers.append(Worker(self._kafka, self._bot, self.folder, self._started))
+        self._started += 1
+
+    async def _act(self, kind: str) -> None:
+        self.done[kind] += 1
+        self.say(f"{kind}: {len(self._wanted)} of {self.plan.inputs} said, {len(self._results)} ended")
+        up = [worker for worker in self._workers if not worker.frozen]
+        victim = self._dice.choice(up)
+        if kind == "kill":
+            victim.process.kill()
+            self._workers.remove(victim)
+            self._start()
+        elif kind == "freeze":
+            victim.freeze()
+            await asyncio.sleep(SESSION_MS / 1000 + self._dice.uniform(0.5, 2))
+            victim.thaw()
+        elif kind == "leave" and len(up) > 1:
+            self._workers.remove(victim)
+            await victim.process.stop(LEAVE_S)
+            if victim.process.exit_code() != 0:
+                message = f"a worker ended with {victim.process.exit_code()}: {last_lines(victim.log)}"
+                raise AssertionError(message)
+        elif kind == "join" and len(self._workers) <= self.plan.workers:
+            self._start()
+        elif kind == "broker":
+            self._broker.kill()
+            await asyncio.sleep(self._dice.uniform(0.2, 2))
+            await self._broker.start()
+        elif kind == "bot":
+            await self._bot.stop()
+            await asyncio.sleep(self._dice.uniform(0.5, 3))
+            await self._bot.start()
+        self._check()
+
+    def _check(self) -> None:
+        for worker in self._workers:
+            if worker.process.exit_code() is not None:
+                message = f"a worker ended with {worker.process.exit_code()}: {last_lines(worker.log)}"
+                raise AssertionError(message)
+
+    async def _until(self, condition: Callable[[], bool], limit_s: float, what: str) -> None:
+        try:
+            async with asyncio.timeout(limit_s):
+                while not condition():
+                    self._check()
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            message = f"it never came about that {what}: {len(self._results)} of {len(self._wanted)} results"
+            raise AssertionError(message) from None
