@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.vad_features import FRAME, HISTORY, MEMORY, extract
+from audio.vad_features import FRAME, HISTORY, MEMORY, Scratch, extract
 from audio.vad_network import DELAYS, UNITS, Weights, advance, trained
 
 FRAME_SAMPLES: Final = FRAME
@@ -55,7 +55,7 @@ class Answers:
 
 
 class VoiceDetector:
-    """The detector with its weights; it remembers nothing itself.
+    """The detector with its weights. What it keeps between steps is no memory but room to work in: one per thread.
 
     `delay_frames` 0, 1 or 2 trades quickness for quality; two detectors of different delay need states of their own.
     """
@@ -68,13 +68,14 @@ class VoiceDetector:
             raise ValueError(message)
         self.delay_frames = delay_frames
         self._weights = trained() if weights is None else weights
+        self._scratch = Scratch()
 
     def step(self, state: VadState, streams: NDArray[np.intp] | slice, samples: NDArray[np.int16]) -> Answers:
         """Bring the chosen rows of `state` one frame on. `samples` is (streams, FRAME_SAMPLES); no row twice."""
         numbers = state.numbers[streams].T.copy()
         history = state.history[streams].copy()
-        features = extract(history, numbers[:MEMORY], samples)
-        odds = advance(self._weights, numbers[MEMORY : MEMORY + UNITS], features)
+        features = extract(history, numbers[:MEMORY], samples, self._scratch)
+        odds = advance(self._weights, numbers[MEMORY : MEMORY + UNITS], features, self._scratch)
         speech = odds[self.delay_frames] > np.where(numbers[_SPEECH] > 0, _OFF, _ON)
         active = (odds[_ACTIVE_HEAD] > np.where(numbers[_ACTIVE] > 0, _OFF, _ON)) | speech
         numbers[_SPEECH] = speech

@@ -44,7 +44,7 @@ _STEPS: Final = 8.0
 _FULL: Final = float(32_768**2) * float(np.sum(_WINDOW**2)) * _SIZE / 2
 """Sum of the bins' powers of a signal of 0 dBFS."""
 
-_HUSH: Final = _FULL * 10**-7.6 / (_LAST_BIN - _FIRST_BIN)
+_HUSH: Final = float(round(_FULL * 10**-7.6 / (_LAST_BIN - _FIRST_BIN)))
 """Added to each bin: -76 dBFS in all, so that levels of nearly nothing do not wander."""
 
 _HUSH_PART: Final = 400.0
@@ -84,29 +84,58 @@ def _levels(power: Real) -> Real:
     return np.rint(_log2(power) * _STEPS)
 
 
-def extract(history: NDArray[np.int16], memory: Memory, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+class Scratch:
+    """Room for what lives no longer than a step, kept from step to step: to fetch it anew costs as much as the work.
+
+    Nothing is read from it that the same step has not written.
+    """
+
+    def __init__(self) -> None:
+        self._room: dict[str, Real] = {}
+
+    def array(self, name: str, rows: int, columns: int) -> Real:
+        """Return (rows, columns) of doubles with anything in them."""
+        size = rows * columns
+        room = self._room.get(name)
+        if room is None or len(room) < size:
+            room = self._room[name] = np.empty(size)
+        return room[:size].reshape(rows, columns)
+
+
+def extract(
+    history: NDArray[np.int16], memory: Memory, samples: NDArray[np.int16], scratch: Scratch
+) -> NDArray[np.float32]:
     """Return the features of the next frame, (FEATURES, streams), whole numbers from -LIMIT to LIMIT.
 
     `samples` is (streams, FRAME). `history`, (streams, HISTORY), and `memory`, (MEMORY, streams), go one frame on.
     """
     streams = len(samples)
-    whole = np.empty((streams, _SIZE))
+    whole = scratch.array("whole", streams, _SIZE)
     # before its first frame a stream was as it begins: a direct current has no edge then
     whole[:, :HISTORY] = np.where(memory[_AGE, :, np.newaxis] == 0, samples[:, :1], history)
     whole[:, HISTORY:] = samples
     history[:] = samples[:, FRAME - HISTORY :]
-    out = np.empty((FEATURES, streams))
-    spectrum = np.fft.rfft(whole * _WINDOW)
-    power = np.rint(spectrum.real * spectrum.real + spectrum.imag * spectrum.imag)
-    bins = power[:, _FIRST_BIN:_LAST_BIN].T.copy()
-    bins += np.rint(_HUSH)
-    scalars = out[3 * BANDS + BANDS // 4 :]
+    power = _power(whole, scratch)
+    bins = scratch.array("bins", _LAST_BIN - _FIRST_BIN, streams)
+    np.add(power[:, _FIRST_BIN:_LAST_BIN].T, _HUSH, out=bins)
     sums = np.add.reduceat(bins, _EDGES, axis=0)
+    out = scratch.array("features", FEATURES, streams)
+    scalars = out[3 * BANDS + BANDS // 4 :]
     _track(sums, memory, out, scalars)
-    _tone(bins, sums, scalars[6:11])
-    _voice(power, memory, scalars[11:13])
-    _shape(whole, scalars[13:22])
+    _tone(bins, sums, scalars[6:11], scratch)
+    _voice(power, memory, scalars[11:13], scratch)
+    _shape(whole, scalars[13:22], scratch)
     return np.clip(np.rint(out, out=out), -LIMIT, LIMIT, out=out).astype(np.float32)
+
+
+def _power(whole: Real, scratch: Scratch) -> Real:
+    """Return the power of each bin, (streams, bins), as whole numbers."""
+    windowed = np.multiply(whole, _WINDOW, out=scratch.array("windowed", *whole.shape))
+    parts = scratch.array("spectrum", len(whole), _SIZE + 2)
+    np.fft.rfft(windowed, out=parts.view(np.complex128))
+    np.square(parts, out=parts)
+    power = np.add(parts[:, 0::2], parts[:, 1::2], out=scratch.array("power", len(whole), _SIZE // 2 + 1))
+    return np.rint(power, out=power)
 
 
 def _track(sums: Real, memory: Memory, out: Real, scalars: Real) -> None:
@@ -148,7 +177,7 @@ def _track(sums: Real, memory: Memory, out: Real, scalars: Real) -> None:
     memory[_AGE] = np.minimum(age + 1, _OLD)
 
 
-def _tone(bins: Real, sums: Real, scalars: Real) -> None:
+def _tone(bins: Real, sums: Real, scalars: Real, scratch: Scratch) -> None:
     """Set how much stands in single bins: the strongest with its neighbours, where, flatness low, middle and high."""
     total = sums.sum(axis=0)
     at = np.argmax(bins, axis=0)
@@ -160,30 +189,36 @@ def _tone(bins: Real, sums: Real, scalars: Real) -> None:
     scalars[0] = (_levels(total) - _levels(rest)) * 2
     scalars[1] = np.minimum(at, 127) * 2.0
     # whole numbers, so that the order of their sum does not matter: logarithms in steps of 2^-8
-    logs = np.add.reduceat(bins.view(np.int64) >> 44, _EDGES[_THIRDS], axis=0)
+    bits = np.right_shift(bins.view(np.int64), 44, out=scratch.array("bits", *bins.shape).view(np.int64))
+    logs = np.add.reduceat(bits, _EDGES[_THIRDS], axis=0)
     means = np.add.reduceat(sums, _THIRDS, axis=0) * _PER_BIN
     scalars[2:5] = (_log2(means) - (logs * _PER_BIN / 256 - 1023)) * 32 - 8
 
 
-def _voice(power: Real, memory: Memory, scalars: Real) -> None:
+def _voice(power: Real, memory: Memory, scalars: Real, scratch: Scratch) -> None:
     """Set how periodic the frame is at 66 to 400 Hz, and how far its period lies from the frame's before.
 
     The autocorrelation of the lower half of the band, at half the rate.
     """
-    magnitude = np.zeros((len(power), _LAG_BINS))
-    magnitude[:, _VOICED_BINS] = np.rint(np.sqrt(power[:, _VOICED_BINS]))
-    lags = np.fft.irfft(magnitude)
-    ratio = np.rint(lags[:, _LAGS] / (lags[:, :1] + _REST) * _LAG_WEIGHT * 512)
+    streams = len(power)
+    magnitude = scratch.array("magnitude", streams, 2 * _LAG_BINS).view(np.complex128)
+    magnitude[:] = 0
+    magnitude.real[:, _VOICED_BINS] = np.rint(np.sqrt(power[:, _VOICED_BINS]))
+    lags = np.fft.irfft(magnitude, out=scratch.array("lags", streams, 2 * _LAG_BINS - 2))
+    ratio = np.divide(lags[:, _LAGS], lags[:, :1] + _REST, out=scratch.array("ratio", streams, len(_LAG_WEIGHT)))
+    ratio *= _LAG_WEIGHT
+    np.rint(ratio, out=ratio)
     at = np.argmax(ratio, axis=1)
-    best = ratio[np.arange(len(ratio)), at]
+    best = ratio[np.arange(streams), at]
     scalars[0] = best * 0.5
     scalars[1] = np.minimum(np.abs(at - memory[_LAST_PITCH]), 20) * 6.0
     memory[_LAST_PITCH] = at
 
 
-def _shape(whole: Real, scalars: Real) -> None:
+def _shape(whole: Real, scalars: Real, scratch: Scratch) -> None:
     """Set where in the frame its energy lies: of the differences between samples, in parts of 2.5 ms, and the tip."""
-    steps = whole[:, HISTORY:] - whole[:, HISTORY - 1 : -1]
+    steps = scratch.array("steps", len(whole), FRAME)
+    np.subtract(whole[:, HISTORY:], whole[:, HISTORY - 1 : -1], out=steps)
     squares = np.square(steps, out=steps).reshape(len(whole), _PARTS, FRAME // _PARTS)
     energy = squares.sum(axis=2)
     parts = _levels(energy.T + _HUSH_PART)
@@ -205,7 +240,7 @@ def _lag_weight() -> Real:
     """Return what makes up for the window, which overlaps itself less and less."""
     spectrum = np.abs(np.fft.rfft(_WINDOW, 2 * _SIZE)) ** 2
     shape = np.fft.irfft(spectrum)[::2]
-    weight: Real = np.minimum(np.sqrt(shape[0] / shape[_LAGS]), 1.6)
+    weight: Real = 512 * np.minimum(np.sqrt(shape[0] / shape[_LAGS]), 1.6)
     return weight
 
 

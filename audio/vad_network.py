@@ -13,7 +13,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.vad_features import FEATURES
+from audio.vad_features import FEATURES, Scratch
 
 Single = NDArray[np.float32]
 
@@ -78,40 +78,47 @@ def trained() -> Weights:
     return Weights.read(files("audio").joinpath("vad_weights.txt").read_text(encoding="utf-8"))
 
 
-def advance(weights: Weights, state: Single, features: Single) -> Single:
+def advance(weights: Weights, state: Single, features: Single, scratch: Scratch) -> Single:
     """Bring `state` (UNITS, streams) one frame on; return the heads' log odds, (HEADS, streams)."""
-    given = np.einsum("hf,fn->hn", weights.inputs, features, optimize=False)
+    streams = state.shape[1]
+    given, fed, gates, square, below = (
+        scratch.array(name, 2 * UNITS, streams).view(np.float32).reshape(-1, streams)[: 3 * UNITS]
+        for name in ("given", "fed", "gates", "square", "below")
+    )
+    steps = np.float32(STEPS)
+    np.einsum("hf,fn->hn", weights.inputs, features, out=given, optimize=False)
     given *= weights.inputs_step
     given += weights.bias
-    fed = np.einsum("hf,fn->hn", weights.state, np.rint(state * np.float32(STEPS)), optimize=False)
+    np.einsum("hf,fn->hn", weights.state, np.rint(state * steps), out=fed, optimize=False)
     fed *= weights.state_step
-    gates = given[: 2 * UNITS] + fed[: 2 * UNITS]
-    gates *= np.float32(0.5)
-    gates = _curve(gates)
-    gates *= np.float32(0.5)
-    gates += np.float32(0.5)
+    both = slice(0, 2 * UNITS)
+    np.add(given[both], fed[both], out=gates[both])
+    gates[both] *= np.float32(0.5)
+    _curve(gates[both], square[both], below[both])
+    gates[both] *= np.float32(0.5)
+    gates[both] += np.float32(0.5)
     fresh = fed[2 * UNITS :]
-    fresh *= gates[UNITS:]
+    fresh *= gates[UNITS : 2 * UNITS]
     fresh += given[2 * UNITS :]
-    fresh = _curve(fresh)
+    _curve(fresh, square[:UNITS], below[:UNITS])
     state -= fresh
     state *= gates[:UNITS]
     state += fresh
-    odds: Single = np.einsum("hf,fn->hn", weights.heads, np.rint(state * np.float32(STEPS)), optimize=False)
+    odds: Single = np.einsum("hf,fn->hn", weights.heads, np.rint(state * steps), optimize=False)
     odds *= weights.heads_step
     odds += weights.shift
     return odds
 
 
-def _curve(value: Single) -> Single:
-    """Return x (27 + x²) / (27 + 9 x²), kept within ±1: close to tanh, and 1 from 3 on."""
-    square = value * value
-    below = square * np.float32(9)
+def _curve(value: Single, square: Single, below: Single) -> None:
+    """Set x to x (27 + x²) / (27 + 9 x²), kept within ±1: close to tanh, and 1 from 3 on."""
+    np.multiply(value, value, out=square)
+    np.multiply(square, np.float32(9), out=below)
     below += np.float32(27)
     square += np.float32(27)
     square *= value
-    square /= below
-    return np.clip(square, np.float32(-1), np.float32(1), out=square)
+    np.divide(square, below, out=value)
+    np.clip(value, np.float32(-1), np.float32(1), out=value)
 
 
 def _rounded(matrix: Single) -> tuple[Single, Single]:

@@ -34,7 +34,7 @@ def table(scenes: list[Scene], results: Iterable[Result]) -> dict[str, Score]:
     share = sum(int(scene.speech.sum()) for scene in scenes if has_speech(scene)) / max(1, frames)
     count = sum(map(has_speech, scenes))
     print(f"\n{count} conversations, {frames} frames of 20 ms, speech {share:.2f}; delays p50/p90 in ms")
-    names = "P R F1 miss fa".split()
+    names = ["P", "R", "F1", "miss", "fa"]
     print(f"{'detector':28} " + " ".join(f"{name:>5}" for name in names) + "     onset    offset event F1     us")
     out = {}
     for result in results:

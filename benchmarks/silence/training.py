@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.vad_features import FEATURES, FRAME, HISTORY, MEMORY, extract
+from audio.vad_features import FEATURES, FRAME, HISTORY, MEMORY, Scratch, extract
 from audio.vad_network import DELAYS, STEPS, UNITS, Weights, written
 from benchmarks.silence import corpus, scenes, split
 from benchmarks.silence.scenes import Scene
@@ -33,10 +33,11 @@ def features_of(scenes: list[Scene]) -> NDArray[np.int16]:
     frames = len(scenes[0].samples) // FRAME
     samples = np.stack([scene.samples[: frames * FRAME] for scene in scenes]).reshape(len(scenes), frames, FRAME)
     history = np.zeros((len(scenes), HISTORY), np.int16)
-    memory = np.zeros((MEMORY, len(scenes)))
+    memory = np.zeros((MEMORY, len(scenes)), np.float32)
+    scratch = Scratch()
     out = np.empty((frames, FEATURES, len(scenes)), np.int16)
     for number in range(frames):
-        out[number] = extract(history, memory, np.ascontiguousarray(samples[:, number]))
+        out[number] = extract(history, memory, np.ascontiguousarray(samples[:, number]), scratch)
     return np.ascontiguousarray(out.transpose(2, 0, 1))
 
 

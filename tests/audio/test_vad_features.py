@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
-from audio.vad_features import BANDS, FEATURES, FRAME, HISTORY, LIMIT, MEMORY, extract
+from audio.vad_features import BANDS, FEATURES, FRAME, HISTORY, LIMIT, MEMORY, Scratch, extract
 
 RATE_HZ = 8000
+SCRATCH = Scratch()
 
 
 def features(samples: np.ndarray) -> np.ndarray:
     """The features of one stream, (frames, FEATURES)."""
     history, memory = np.zeros((1, HISTORY), np.int16), np.zeros((MEMORY, 1), np.float32)
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, 1, FRAME)
-    return np.stack([extract(history, memory, frame)[:, 0] for frame in frames])
+    return np.stack([extract(history, memory, frame, SCRATCH)[:, 0] for frame in frames])
 
 
 def noise(seconds: float, rms: float, seed: int = 1) -> np.ndarray:
@@ -67,7 +68,7 @@ def test_neighbours_change_nothing(streams):
     history, memory = np.zeros((33, HISTORY), np.int16), np.zeros((MEMORY, 33), np.float32)
     few_history, few_memory = history[-streams:].copy(), memory[:, -streams:].copy()
     for start in range(0, 8000, FRAME):
-        together = extract(history, memory, np.ascontiguousarray(sound[:, start : start + FRAME]))
-        few = extract(few_history, few_memory, np.ascontiguousarray(sound[-streams:, start : start + FRAME]))
+        together = extract(history, memory, np.ascontiguousarray(sound[:, start : start + FRAME]), SCRATCH)
+        few = extract(few_history, few_memory, np.ascontiguousarray(sound[-streams:, start : start + FRAME]), SCRATCH)
         assert (together[:, -streams:] == few).all()
     assert (memory[:, -streams:] == few_memory).all()

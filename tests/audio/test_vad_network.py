@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audio.vad_features import FEATURES, LIMIT
+from audio.vad_features import FEATURES, LIMIT, Scratch
 from audio.vad_network import HEADS, STEPS, UNITS, Weights, advance, trained, written
 
 
@@ -51,7 +51,7 @@ def test_a_step_is_the_recurrent_unit_of_the_formula(weights):
     state = chance.uniform(-1, 1, (UNITS, 9)).astype(np.float32)
     features = np.rint(chance.uniform(-60, 60, (FEATURES, 9))).astype(np.float32)
     after, odds = by_hand(weights, state.astype(float), features.astype(float))
-    found = advance(weights, state, features)
+    found = advance(weights, state, features, Scratch())
     assert np.abs(state - after).max() < 1e-5
     assert np.abs(found - odds).max() < 0.1
 
@@ -63,8 +63,8 @@ def test_neighbours_change_nothing(weights, streams):
     few = np.zeros((UNITS, streams), np.float32)
     for _ in range(30):
         features = np.rint(chance.uniform(-LIMIT, LIMIT, (FEATURES, 64))).astype(np.float32)
-        together = advance(weights, state, features)
-        alone = advance(weights, few, np.ascontiguousarray(features[:, :streams]))
+        together = advance(weights, state, features, Scratch())
+        alone = advance(weights, few, np.ascontiguousarray(features[:, :streams]), Scratch())
         assert (together[:, :streams] == alone).all()
     assert (state[:, :streams] == few).all()
     assert np.abs(state).max() <= 1
