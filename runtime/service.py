@@ -237,7 +237,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _calm_collector() -> None:
-    """Keep full collections rare: they stop the loop for as long as they walk over all that lives."""
+    """Keep full collections rare: they stop the loop for as long as they walk over all that lives.
+
+    The thresholds are no setting: they follow from how services are built (what lives long is frozen at the start or
+    belongs to a call, what lives short is freed by its count), not from where they run. A wrong one would show only as
+    answers that are late now and then, from which no operator could tell its cause.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 1_000)
