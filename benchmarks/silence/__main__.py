@@ -13,6 +13,7 @@ from benchmarks.rig import result
 from benchmarks.silence import corpus, report, scenes
 from benchmarks.silence.codecs import has_gsm
 from benchmarks.silence.corpus import Unreachable
+from benchmarks.silence.cost import STREAMS, cost_us
 from benchmarks.silence.peers import Peer, document, installed, peers, timed
 from benchmarks.silence.scenes import Scene
 from benchmarks.silence.scoring import FRAME_MS, Decisions
@@ -124,6 +125,8 @@ def main() -> None:
     report.conditions(made, shown)
     report.speechless(made, results)
     activity(made)
+    costs = ", ".join(f"{streams}: {cost_us(streams):.1f}" for streams in STREAMS)
+    print(f"\nus per frame of callstream, by streams stepped together: {costs}")
     one, peer = scores["callstream"], next((scores[name] for name in scores if "Silero" in name), None)
     result(
         "silence_quality",
