@@ -14,7 +14,7 @@ from runtime.forwarder_jobs import Jobs
 from runtime.forwarder_opening import Decoder
 from runtime.forwarder_partition import Held, Means
 from runtime.forwarder_writer import Row
-from runtime.forwarding import Hands, Job, Received
+from runtime.forwarding import Hands, Job, Letter, Received
 from runtime.kafka import TopicPartition
 from runtime.lanes import Lanes
 from runtime.log import get_logger
@@ -188,3 +188,48 @@ async def test_a_job_that_was_cancelled_by_nobody_of_ours_does_not_block_its_key
         host.add(event("one"))
         await until(lambda: host.failed != [])
     assert isinstance(host.failed[0], UsageError)
+
+
+async def test_a_component_may_leave_a_letter_that_says_why_how_often_and_when() -> None:
+    async def carry(_: str, hands: Hands) -> None:
+        await hands.bury(Letter("stale", "too old", attempts=2, first_attempt_ms=1000, last_attempt_ms=3000))
+        await hands.bury(Letter("superseded", "said again"))
+
+    async with asyncio.TaskGroup() as group:
+        host = Host(group, carry)
+        host.add(event("fine"))
+        await host.finished()
+    told = [{name: value for name, value in row.headers if name.startswith("dlt.")} for row in host.rows]
+    assert told == [
+        {
+            "dlt.reason": b"stale",
+            "dlt.attempts": b"2",
+            "dlt.first_attempt_ms": b"1000",
+            "dlt.last_attempt_ms": b"3000",
+        },
+        {"dlt.reason": b"superseded", "dlt.attempts": b"0"},
+    ]
+    assert dict(host.rows[0].headers)["__connect.errors.exception.message"] == b"too old"
+    assert host.failed == []
+
+
+async def test_a_record_that_cannot_be_used_is_called_undecodable() -> None:
+    async with asyncio.TaskGroup() as group:
+        host = Host(group, None)
+        host.add(b"garbage")
+        await host.finished()
+    assert dict(host.rows[0].headers)["dlt.reason"] == b"undecodable"
+
+
+async def test_hands_without_a_job_write_and_leave_no_letters() -> None:
+    async with asyncio.TaskGroup() as group:
+        host = Host(group, None)
+        received = Received("calls.events", 0, 3, 5, b"c", event("hello"))
+        hands = host.jobs.hands(host.held, received, b"c")
+        await hands.write([event("written")])
+        with pytest.raises(UsageError):
+            await hands.bury(Letter("stale", "no job"))
+        host.held.cut_off()
+        with pytest.raises(Fenced):
+            await hands.write([event("not written")])
+    assert [(row.partition, row.key, row.timestamp_ms) for row in host.rows] == [(0, b"c", 5)]

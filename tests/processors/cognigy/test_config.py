@@ -72,3 +72,63 @@ def test_address_and_token_are_handed_out_together(tmp_path):
     assert TOKEN not in repr(settings)
     with pytest.raises(ConfigError, match="needed"):
         endpoint(settings.model_copy(update={"url_token": None}))
+
+
+BRIDGE = {
+    "COGNIGY_TRANSPORT": "bridge",
+    "COGNIGY_BRIDGE_APP_ID": "app 1",
+    "COGNIGY_BRIDGE_CLIENT_ID": "client",
+    "COGNIGY_BRIDGE_CLIENT_SECRET": "the secret of the client",
+}
+
+
+def bridged(**environ: str) -> CognigySettings:
+    return load(CognigySettings, "COGNIGY_", {**BRIDGE, **environ}, None)
+
+
+def test_a_bridge_needs_no_endpoint_and_each_call_has_its_own_address():
+    own = bridged().bridge
+    assert own.address("c/1") == "wss://api.mypurecloud.com/v2/appfoundry/apps/app%201/websockets/c%2F1"
+    named = bridged(COGNIGY_BRIDGE_WEBSOCKET_ID="call-{conversation_id}", COGNIGY_BRIDGE_DOMAIN="mypurecloud.de").bridge
+    assert named.address("1") == "wss://api.mypurecloud.de/v2/appfoundry/apps/app%201/websockets/call-1"
+    assert "the secret" not in repr(bridged())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("COGNIGY_BRIDGE_WEBSOCKET_ID", "one", "the same socket for all calls"),
+        ("COGNIGY_BRIDGE_URL", "wss://host/fixed", "the same socket for all calls"),
+        ("COGNIGY_BRIDGE_URL", "ws://host/{conversation_id}", "should begin with wss"),
+        ("COGNIGY_BRIDGE_URL", "wss://host/{conversation_id}/{secret}", "placeholder"),
+        ("COGNIGY_BRIDGE_URL", "wss://user@host/{conversation_id}", "without user"),
+        ("COGNIGY_BRIDGE_TOKEN_URL", "http://login.{domain}/oauth/token", "should begin with https"),
+        ("COGNIGY_BRIDGE_LONGEST_DELAY_S", "0.1", "less than the first delay"),
+        ("COGNIGY_BRIDGE_AUDIO_CHUNK_MS", "10", "greater than or equal to 20"),
+    ],
+)
+def test_a_bridge_that_cannot_work_is_refused_before_any_connection(name, value, why):
+    with pytest.raises(ConfigError) as error:
+        bridged(**{name: value})
+    assert why in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["COGNIGY_BRIDGE_APP_ID", "COGNIGY_BRIDGE_CLIENT_SECRET"])
+def test_what_a_bridge_needs_is_named(missing):
+    given_ = {name: value for name, value in BRIDGE.items() if name != missing}
+    with pytest.raises(ConfigError, match="needed"):
+        load(CognigySettings, "COGNIGY_", given_, None)
+
+
+def test_loopback_needs_no_tls_and_no_token():
+    own = {"COGNIGY_TRANSPORT": "bridge", "COGNIGY_BRIDGE_URL": "ws://127.0.0.1:1/{conversation_id}"}
+    assert (
+        load(CognigySettings, "COGNIGY_", {**own, "COGNIGY_BRIDGE_AUTH": "none"}, None)
+        .bridge.address("c")
+        .endswith("/c")
+    )
+
+
+def test_processes_behind_one_address_share_its_limit():
+    assert loaded().pace == (3, 50)
+    assert loaded(COGNIGY_PROCESSES_PER_ADDRESS="4").pace == (0.75, 12)

@@ -217,3 +217,53 @@ async def test_words_and_tokens_are_in_no_log_line(capsys):
     assert "private" not in logged
     assert "secret" not in logged
     assert json.dumps(CALL) not in logged
+
+
+class Tokens:
+    """Gives one token until it is refused, then the next."""
+
+    def __init__(self, *values):
+        self.values = list(values)
+        self.asked = 0
+
+    async def get(self):
+        self.asked += 1
+        return self.values[0]
+
+    def current(self):
+        return self.values[0]
+
+    def invalidate(self, token):
+        if self.values[0] == token and len(self.values) > 1:
+            self.values.pop(0)
+
+
+OLD, NEW = "old-token-of-sixteen-and-more", "new-token-of-sixteen-and-more"
+
+
+async def test_a_token_that_is_refused_is_replaced_once_and_the_input_goes():
+    server = BridgeServer("app", is_valid=lambda token: token == NEW)
+    async with line(server, token=Tokens(OLD, NEW)) as one:
+        assert (await one.send(said()))[1].outcome is Outcome.ANSWERED
+    assert [handshake.status for handshake in server.handshakes] == [401, 101]
+
+
+async def test_a_token_that_the_bot_s_side_calls_bad_is_not_used_again():
+    server = BridgeServer("app", is_valid=lambda token: token in {OLD, NEW})
+    tokens = Tokens(OLD, NEW)
+    async with line(server, token=tokens) as one:
+        server.script.queue.append(Answer((error("expired", code=401),)))
+        _, verdict = await one.send(said())
+        assert (verdict.outcome, verdict.code, tokens.values) == (Outcome.REFUSED, 401, [NEW])
+
+
+async def test_a_token_that_is_quoted_stands_in_no_event_and_no_log_line(capsys):
+    server = BridgeServer("app", is_valid=lambda token: token == NEW)
+    async with line(server, token=Tokens(NEW)) as one:
+        server.script.queue.append(Answer((transcript(f"your token is {NEW}"), error(f"bad token {NEW}"))))
+        events, verdict = await one.send(said())
+        assert NEW not in repr(events) + repr(verdict)
+        assert verdict.message == "bad token ..."
+        await server.close(1008, f"{NEW}")
+        await server.until(lambda: server.connections == 2)
+    assert NEW not in capsys.readouterr().err

@@ -3,6 +3,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.cognigy.bridge.messages import Failure, Message, Reading, audio_chunk, read, user_input
 from processors.cognigy.events import Heard, Intent, Spoke, Understood
@@ -115,3 +117,25 @@ def test_texts_are_cut_and_hold_nothing_that_cannot_be_written():
     lone = read('{"type": "transcript", "text": "\\ud800"}', READING).event
     assert isinstance(lone, Heard)
     assert lone.text == "?"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "text", "intent", "message", "code", "payload", "id", "turnId", "confidence"])
+            | st.text(),
+            inner | st.sampled_from(["transcript", "intent", "error", "audio"]),
+            max_size=5,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(JSON.map(json.dumps) | st.text() | st.binary())
+def test_no_message_whatever_it_holds_raises_anything(message):
+    found = read(message, READING)
+    assert found.kind in {"audio", "transcript", "intent", "error", "unknown", "malformed", "binary"}
+    assert (found.event is None) is (found.kind in {"unknown", "malformed", "binary"})
