@@ -83,3 +83,24 @@ class VoiceDetector:
         state.numbers[streams] = numbers.T
         state.history[streams] = history
         return Answers(speech, active, odds[self.delay_frames])
+
+    def run(
+        self, state: VadState, rows: NDArray[np.intp], frames: NDArray[np.int16]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
+        """Take frames of any streams, each stream's in the order of time; return speech, active and odds of each.
+
+        `rows` says whose frame each is, as `audio.vad_frames.assemble` returns them. The first frames of all streams
+        are one step, then the second ones, and so on.
+        """
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+        turn = np.empty(len(rows), np.int64)
+        turn[order] = np.arange(len(rows)) - np.repeat(begins, np.diff(begins, append=len(rows)))
+        speech, active = np.empty((2, len(rows)), np.bool_)
+        odds = np.empty(len(rows), np.float32)
+        for number in range(int(turn.max(initial=-1)) + 1):
+            now = np.flatnonzero(turn == number)
+            answers = self.step(state, rows[now], frames[now])
+            speech[now], active[now], odds[now] = answers.speech, answers.active, answers.odds
+        return speech, active, odds

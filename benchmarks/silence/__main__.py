@@ -73,16 +73,16 @@ def judged(made: list[Scene], others: list[Peer]) -> list[report.Result]:
 def activity(made: list[Scene]) -> None:
     """Print how often `active` is right where the truth is known."""
     print("\nactive (somebody means to be heard): share of frames called so")
-    groups: dict[str, list[tuple[float, float]]] = {}
-    for scene in made:
-        said = decided(scene.samples[np.newaxis], DELAY_FRAMES)[1][0]
-        name = scene.about["noise"] if not report.has_speech(scene) else "conversations"
-        on, off = scene.active == 1, scene.active == 0
-        groups.setdefault(name, []).append(
-            (said[on].mean() if on.any() else np.nan, said[off].mean() if off.any() else np.nan)
-        )
-    for name, pairs in sorted(groups.items()):
-        shares = [f"{np.nanmean(part):.3f}" if not np.isnan(part).all() else "    -" for part in np.array(pairs).T]
+    counts: dict[str, NDArray[np.int64]] = {}
+    for length in sorted({len(scene.samples) for scene in made}):
+        some = [scene for scene in made if len(scene.samples) == length]
+        for scene, said in zip(some, decided(np.stack([scene.samples for scene in some]), 0)[1], strict=True):
+            name = "conversations" if report.has_speech(scene) else scene.about["noise"]
+            on, off = scene.active == 1, scene.active == 0
+            numbers = [np.count_nonzero(part) for part in (said & on, on, said & off, off)]
+            counts[name] = counts.get(name, np.zeros(4, np.int64)) + numbers
+    for name, (right, on, wrong, off) in sorted(counts.items()):
+        shares = [f"{part / whole:.3f}" if whole else "    -" for part, whole in ((right, on), (wrong, off))]
         print(f"  {name:24} where active {shares[0]}   where quiet {shares[1]}")
 
 

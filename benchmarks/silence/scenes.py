@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -62,7 +63,10 @@ class Studio:
         """Return a talker under a plan. The speaker is drawn where none is named; real ones three times as often."""
         chance = np.random.default_rng(number)
         name = speaker or self._speaker(chance)
-        voice = talk(self.speakers[name], self.size, chance, chance.uniform(0.35, 0.65))
+        share = chance.uniform(0.35, 0.65)
+        voice = talk(
+            self.speakers[name], self.size, chance, share, Fraction(round(plan.extra.get("speed", 1) * 20), 20)
+        )
         gain = FULL_SCALE * 10 ** (plan.level_dbfs / 20)
         mixed = voice.samples + self._noise(plan, voice, name, chance) * 10 ** (-plan.snr_db / 20)
         samples = codecs.round_trip(self._spoil(mixed * gain, plan, name, chance), plan.codec)
@@ -235,6 +239,7 @@ def training(studio: Studio, first: int, count: int) -> Iterator[Scene]:
             "offset": chance.uniform(-3000, 3000) * chance.random(),
             "loss": chance.uniform(0.01, 0.12),
             "loss_db": chance.uniform(20, 42),
+            "speed": chance.choice([0.8, 0.85, 0.9, 0.95, 1.0, 1.0, 1.0, 1.1, 1.2]),
         }
         noise = str(chance.choice(noises, p=weights / weights.sum()))
         low_db = 10 if noise == "music" else 2

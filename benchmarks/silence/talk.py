@@ -5,12 +5,13 @@ Truth comes from the clean voice alone: a 20-ms frame is speech when its level i
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.silence.corpus import RATE_HZ, Clip, Samples
+from benchmarks.silence.corpus import RATE_HZ, Clip, Samples, resampled
 from benchmarks.silence.sounds import Chance
 
 FRAME: Final = RATE_HZ // 50
@@ -18,6 +19,7 @@ _BELOW_ACTIVE_DB: Final = 30.0
 _ABOVE_FLOOR_DB: Final = 6.0
 CLOSED_FRAMES: Final = 10
 _EDGE: Final = 160
+_AS_IT_IS: Final = Fraction(1)
 
 Flags = NDArray[np.bool_]
 
@@ -40,17 +42,17 @@ def closed(speech: Flags, longest: int) -> Flags:
     return out
 
 
-def talk(clips: list[Clip], size: int, chance: Chance, share: float = 0.5) -> Talk:
+def talk(clips: list[Clip], size: int, chance: Chance, share: float = 0.5, speed: Fraction = _AS_IT_IS) -> Talk:
     """Return a talker who says clips in random order, in turns with pauses between them.
 
-    `share` is about how much of the time the turns take.
+    `share` is about how much of the time the turns take. `speed` changes pitch and all, as a tape would.
     """
     samples = np.zeros(size)
     order = chance.permutation(len(clips))
     at = int(chance.uniform(0.1, 3.0) * RATE_HZ)
     number, left = 0, 0
     while at < size:
-        clip = clips[int(order[number % len(order)])].samples
+        clip = resampled(clips[int(order[number % len(order)])].samples, 1 / speed)
         number += 1
         part = _voiced(clip)[: size - at] / _active_rms(clip) * 10 ** (chance.uniform(-2.5, 2.5) / 20)
         samples[at : at + len(part)] += part

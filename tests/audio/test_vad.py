@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,3 +136,25 @@ def test_answers_come_as_late_as_promised():
     speech, _ = decided(np.concatenate((noise(2, 30), vowels(2))))
     first = int(np.flatnonzero(speech)[0])
     assert 100 + DELAY_FRAMES <= first <= 100 + DELAY_FRAMES + 6
+
+
+@settings(max_examples=20)
+@given(st.data())
+def test_frames_of_a_poll_are_taken_in_turns(data):
+    state = VadState.new(STREAMS)
+    done = np.zeros(STREAMS, np.int64)
+    while (done < FRAMES).any():
+        left = np.flatnonzero(done < FRAMES).tolist()
+        rows = np.array(data.draw(st.lists(st.sampled_from(left), min_size=1, max_size=30)), np.intp)
+        at = np.array([done[row] + np.count_nonzero(rows[:place] == row) for place, row in enumerate(rows)])
+        rows, at = rows[at < FRAMES], at[at < FRAMES]
+        speech, _, odds = DETECTOR.run(state, rows, SOUND[rows, at])
+        assert (odds == ODDS[rows, at]).all()
+        assert len(speech) == len(rows)
+        np.add.at(done, rows, 1)
+    assert (state.numbers == LAST.numbers).all()
+
+
+def test_a_delay_the_network_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="delay_frames is 3"):
+        VoiceDetector(3)
