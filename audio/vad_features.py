@@ -9,6 +9,8 @@ Of the spectrum (256 samples with the 96 of the frame before, Hann window) the b
 current and most of mains hum never count.
 """
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -26,13 +28,16 @@ HISTORY: Final = 96
 _SIZE: Final = FRAME + HISTORY
 _WINDOW: Final = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_SIZE) / _SIZE)
 _FIRST_BIN: Final = 3
-_EDGES: Final = np.array((3, 6, 9, 12, 16, 20, 25, 30, 36, 43, 51, 60, 70, 82, 95, 110)) - _FIRST_BIN
+_EDGES: Final = (0, 3, 6, 9, 13, 17, 22, 27, 33, 40, 48, 57, 67, 79, 92, 107)
 _LAST_BIN: Final = 127
 BANDS: Final = len(_EDGES)
 """Bands from 94 to 3950 Hz; one to a third of an octave wide."""
 
-_THIRDS: Final = np.array((0, 9, 13))
-_PER_BIN: Final = 1 / np.diff(np.append(_EDGES[_THIRDS], _LAST_BIN - _FIRST_BIN)).reshape(-1, 1).astype(np.float64)
+_BAND_RANGES: Final = tuple(pairwise((*_EDGES, _LAST_BIN - _FIRST_BIN)))
+_BAND_THIRDS: Final = ((0, 9), (9, 13), (13, BANDS))
+_QUARTERS: Final = tuple(pairwise(range(0, BANDS + 1, 4)))
+_BIN_THIRDS: Final = tuple((_BAND_RANGES[low][0], _BAND_RANGES[high - 1][1]) for low, high in _BAND_THIRDS)
+_PER_BIN: Final = np.array([[1 / (high - low)] for low, high in _BIN_THIRDS])
 
 _VOICED_BINS: Final = slice(2, 56)
 _LAG_BINS: Final = 65
@@ -80,6 +85,11 @@ def _log2(values: Real) -> Real:
     return logs
 
 
+def _group_sums(rows: Real | NDArray[np.int64], ranges: Iterable[tuple[int, int]]) -> Real:
+    """Return the sums of ranges of rows: whole numbers, so any order will do."""
+    return np.stack([np.add.reduce(rows[low:high], axis=0) for low, high in ranges]).astype(np.float64, copy=False)
+
+
 def _levels(power: Real) -> Real:
     return np.rint(_log2(power) * _STEPS)
 
@@ -118,11 +128,12 @@ def extract(
     power = _power(whole, scratch)
     bins = scratch.array("bins", _LAST_BIN - _FIRST_BIN, streams)
     np.add(power[:, _FIRST_BIN:_LAST_BIN].T, _HUSH, out=bins)
-    sums = np.add.reduceat(bins, _EDGES, axis=0)
+    sums = _group_sums(bins, _BAND_RANGES)
     out = scratch.array("features", FEATURES, streams)
     scalars = out[3 * BANDS + BANDS // 4 :]
     _track(sums, memory, out, scalars)
-    _tone(bins, sums, scalars[6:11], scratch)
+    strongest = np.argmax(power[:, _FIRST_BIN:_LAST_BIN], axis=1)
+    _tone(bins, sums, strongest, scalars[6:11], scratch)
     _voice(power, memory, scalars[11:13], scratch)
     _shape(whole, scalars[13:22], scratch)
     return np.clip(np.rint(out, out=out), -LIMIT, LIMIT, out=out).astype(np.float32)
@@ -157,7 +168,7 @@ def _track(sums: Real, memory: Memory, out: Real, scalars: Real) -> None:
     mean += 0.12 * change
     spread += 0.06 * (change * change - spread)
     deviation = np.sqrt(spread)
-    groups = np.add.reduceat(np.rint(deviation * 16), range(0, BANDS, 4), axis=0)
+    groups = _group_sums(np.rint(deviation * 16), _QUARTERS)
     out[3 * BANDS : 3 * BANDS + BANDS // 4] = groups * 0.125
     gap = bands - floor
     floor += np.where(gap < 0, gap * _FALL, np.minimum(gap, _RISE))
@@ -177,10 +188,9 @@ def _track(sums: Real, memory: Memory, out: Real, scalars: Real) -> None:
     memory[_AGE] = np.minimum(age + 1, _OLD)
 
 
-def _tone(bins: Real, sums: Real, scalars: Real, scratch: Scratch) -> None:
+def _tone(bins: Real, sums: Real, at: NDArray[np.intp], scalars: Real, scratch: Scratch) -> None:
     """Set how much stands in single bins: the strongest with its neighbours, where, flatness low, middle and high."""
     total = sums.sum(axis=0)
-    at = np.argmax(bins, axis=0)
     columns = np.arange(bins.shape[1])
     near = bins[at, columns]
     for step in (-2, -1, 1, 2):
@@ -190,8 +200,8 @@ def _tone(bins: Real, sums: Real, scalars: Real, scratch: Scratch) -> None:
     scalars[1] = np.minimum(at, 127) * 2.0
     # whole numbers, so that the order of their sum does not matter: logarithms in steps of 2^-8
     bits = np.right_shift(bins.view(np.int64), 44, out=scratch.array("bits", *bins.shape).view(np.int64))
-    logs = np.add.reduceat(bits, _EDGES[_THIRDS], axis=0)
-    means = np.add.reduceat(sums, _THIRDS, axis=0) * _PER_BIN
+    logs = _group_sums(bits, _BIN_THIRDS)
+    means = _group_sums(sums, _BAND_THIRDS) * _PER_BIN
     scalars[2:5] = (_log2(means) - (logs * _PER_BIN / 256 - 1023)) * 32 - 8
 
 
@@ -220,7 +230,7 @@ def _shape(whole: Real, scalars: Real, scratch: Scratch) -> None:
     steps = scratch.array("steps", len(whole), FRAME)
     np.subtract(whole[:, HISTORY:], whole[:, HISTORY - 1 : -1], out=steps)
     squares = np.square(steps, out=steps).reshape(len(whole), _PARTS, FRAME // _PARTS)
-    energy = squares.sum(axis=2)
+    energy = np.einsum("npk->np", squares)
     parts = _levels(energy.T + _HUSH_PART)
     ordered = np.sort(parts, axis=0)
     total = _levels(energy.sum(axis=1) + _HUSH_PART * _PARTS) - 3 * _STEPS
