@@ -10,5 +10,6 @@ before, is counted and not analysed, as is all audio behind the head of the time
 out, however they were polled; a session's outputs do not depend on its neighbours. It reads no other topic and keeps
 nothing but its state, less than 1 kB per call, and the packets that wait for one in front of them.
 
-What it does not do: it tells quiet from loud, not speech from music.
+What it does not do: it tells quiet from loud, not speech from music. Of two numbered streams of a session, one of each
+side, it judges each by itself: dead air and overtalk are found in interleaved or mixed channels only.
 """

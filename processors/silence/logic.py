@@ -7,6 +7,7 @@ The timeline of a session has one head, behind its last sample, and it only move
 late) are counted and not analysed. Audio in front of it makes a gap. Numbered packets are put in order first.
 """
 
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from processors.silence import state as columns
 from processors.silence.breaks import Breaks
 from processors.silence.detector import LevelDetector
 from processors.silence.media import Numbers, Rows, media
-from processors.silence.ordering import Ordered, ordered, remaining
+from processors.silence.ordering import LANES, Ordered, ordered, remaining
 from processors.silence.report import EXPIRED, Report
 from processors.silence.state import SilenceState
 from processors.silence.stretches import Stretches, heads_before
@@ -81,10 +82,11 @@ class SilenceProcessor:
                 found.append(record)
 
             report = self._report(state, keep, None)
-            rest = remaining(state.orders, slot)
-            if rest is not None:
-                self._take(rest, state, report)
-            Breaks(state, self._tuning, self._detector, report).finish(slot, EXPIRED, EndedBy.IDLE)
+            for lane in range(LANES * slot, LANES * slot + LANES):
+                rest = remaining(state.orders, lane)
+                if rest is not None:
+                    self._take(rest, state, report)
+                Breaks(state, self._tuning, self._detector, report).finish(lane, EXPIRED, EndedBy.IDLE)
             for record in sorted(found, key=_channel):
                 emit(record)
 
@@ -111,14 +113,17 @@ class SilenceProcessor:
         found = ordered(state.orders, frames, identity.slots, accepted, lambda slot: _known(state, slot))
         cause = found.cause
         if cause is None:
-            report = self._report(state, emit, frames.captured_at_us)
-        else:
+            self._take(found, state, self._report(state, emit, frames.captured_at_us))
+            return
+        told: list[tuple[int, int, Derived]] = []
 
-            def caused(row: int, record: Derived, cause: Numbers = cause) -> None:
-                emit(int(cause[row]), record)
+        def caused(row: int, record: Derived) -> None:
+            told.append((int(cause[row]), int(found.lane[row]), record))
 
-            report = self._report(state, caused, found.frames.captured_at_us[cause])
-        self._take(found, state, report)
+        self._take(found, state, self._report(state, caused, found.frames.captured_at_us[cause]))
+        # a mark interrupts both lanes of its session, and how far the other one had come depends on the poll
+        for row, _, record in sorted(told, key=itemgetter(0, 1)):
+            emit(row, record)
 
     def _take(self, found: Ordered, state: SilenceState, report: Report) -> None:
         frames, rows = found.frames, found.rows

@@ -4,13 +4,16 @@ Packets that come out of order wait in the state for those in front of them, wit
 (`audio.reorder`); a mark, the end of the session and a change of streams let go of what waits. Rows that go on where
 their stream ended, nearly all, are judged together; Python runs only for sessions where one does not.
 
+Two streams of a session, one of each side, have a lane each: rows are those of a lane (`LANES` times the slot, and the
+one behind it), and a mark stands in both. Each is judged by itself.
+
 A row let go by a later one is told as that one's doing. A packet that is late, came before or belongs nowhere is
 counted and not analysed. Sources that number nothing cost one look at a column of the poll.
 """
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,13 +24,15 @@ from audio.frames import SESSION_BYTES, Frames
 from audio.reorder import NEVER_WRAPS, Fate, Held, Let, Reorder
 from audio.window import DEFAULT_MS, FixedWindow
 from processors.silence.media import Numbers, Rows, described, usable
-from schemas.symbols import FrameKind, Reason
+from schemas.symbols import Channels, FrameKind, Reason
 
 _AUDIO, _CLOSED = FrameKind.AUDIO.code, FrameKind.CLOSED.code
 _RESTART: Final = Reason.RESTART.code
 _LEAST_BITS, _MOST_BITS = 8, 32
 _US: Final = 1_000_000
 _STORED: Final = (
+    "kind",
+    "reason",
     "source",
     "codec",
     "channels",
@@ -37,6 +42,9 @@ _STORED: Final = (
     "duration_samples",
     "captured_at_us",
 )
+LANES: Final = 2
+"""Of each session. Rows that are no numbered audio of the internal side are of the first."""
+_INTERNAL: Final = Channels.INTERNAL.code
 _KNOWN, _BITS, _FOLLOWING, _STREAM, _NOW_US = range(5)
 _COLUMNS: Final = 5
 
@@ -120,14 +128,17 @@ class Orders:
 
 @dataclass(slots=True)
 class Ordered:
-    """The rows of a poll in order. `cause` has the row of the poll behind each row; None where it is the row itself.
+    """The rows of a poll in order, by lane.
 
-    `frames` are those of the poll; behind them stand those that waited since an earlier one.
+    `frames` are those of the poll; behind them stand those that waited since an earlier one, and marks once more for
+    second lanes. `cause` has the row of the poll behind each of them, `lane` 1 for those of a second lane; None and
+    empty where each row is its own cause.
     """
 
     frames: Frames
     rows: Rows
     cause: Numbers | None = None
+    lane: Numbers = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def ordered(
@@ -135,16 +146,20 @@ def ordered(
 ) -> Ordered:
     """Return what a poll lets go of: the accepted rows that tell something about the timeline, by session.
 
-    `known` gives the media of a session in front of the poll, 0 where it has had no audio.
+    `known` gives the media of a lane in front of the poll, 0 where it has had no audio.
     """
-    row = usable(frames, slots, accepted)
-    if not orders.by_slot and not int(frames.source_sequence_bits.max(initial=0)) > 0:
-        return Ordered(frames, described(frames, row, slots[row]))
-    return _Poll(orders, frames, row, slots[row], known).take()
+    lanes = slots * LANES
+    if orders.by_slot or int(frames.source_sequence_bits.max(initial=0)) > 0:
+        bits = _widths(frames)
+        lanes += (bits > 0) & (frames.channels == _INTERNAL)
+        row = usable(frames, lanes, accepted)
+        return _Poll(orders, frames, row, lanes[row], bits, known).take()
+    row = usable(frames, lanes, accepted)
+    return Ordered(frames, described(frames, row, lanes[row]))
 
 
 def remaining(orders: Orders, slot: int) -> Ordered | None:
-    """Return what waits of a session, which no row lets go of, and forget its stream; None where nothing waits."""
+    """Return what waits in a lane, which no row lets go of, and forget its stream; None where nothing waits."""
     order = orders.current(slot)
     orders.drop(slot)
     let = [] if order is None else order.reorder.flush()
@@ -156,11 +171,18 @@ def remaining(orders: Orders, slot: int) -> Ordered | None:
     return Ordered(frames, described(frames, row, np.full(len(stored), slot)), np.full(len(stored), -1))
 
 
-class _Poll:
-    """One poll with numbered rows: `row` are its rows by session, `slot` their sessions."""
+def _widths(frames: Frames) -> Numbers:
+    """Return how wide the number of each row is; 0 where it is no audio or has none that can be."""
+    bits = frames.source_sequence_bits
+    valid = ((bits >= _LEAST_BITS) & (bits <= _MOST_BITS)) | (bits == NEVER_WRAPS)
+    return np.where(valid & (frames.kind == _AUDIO) & (frames.source_sequence >= 0), bits, 0)
 
-    def __init__(
-        self, orders: Orders, frames: Frames, row: Numbers, slot: Numbers, known: Callable[[int], int]
+
+class _Poll:
+    """One poll with numbered rows: `row` are its rows by lane, `slot` their lanes, `bits` the widths of all numbers."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a poll is
+        self, orders: Orders, frames: Frames, row: Numbers, slot: Numbers, bits: Numbers, known: Callable[[int], int]
     ) -> None:
         self._orders = orders
         self._known = known
@@ -168,12 +190,28 @@ class _Poll:
         self._row = row
         self._slot = slot
         self._stored: list[Stored] = []
-        bits = np.where(frames.kind[row] == _AUDIO, frames.source_sequence_bits[row], 0)
-        number = frames.source_sequence[row]
-        valid = ((bits >= _LEAST_BITS) & (bits <= _MOST_BITS)) | (bits == NEVER_WRAPS)
-        self._bits = np.where(valid & (number >= 0), bits, 0)
-        self._number = number & (1 << self._bits) - 1
+        self._base = np.arange(len(frames))
+        self._add_marks()
+        frames, row = self._frames, self._row
+        self._bits = bits[self._base[row]]
+        self._number = frames.source_sequence[row] & (1 << self._bits) - 1
         self._time_us = frames.position_samples[row] * _US // np.maximum(frames.sample_rate_hz[row], 1)
+
+    def _add_marks(self) -> None:
+        """Put the marks of sessions whose second lane is in use into that one too, as rows behind the poll's."""
+        row, slot = self._row, self._slot
+        mark = np.flatnonzero(self._frames.kind[row] != _AUDIO)
+        second = slot[mark] | 1
+        mark = mark[(self._orders.settled[second, _KNOWN] != 0) | np.isin(second, slot)]
+        if len(mark) == 0:
+            return
+        beside = row[mark]
+        more = len(self._frames) + np.arange(len(beside))
+        self._frames = _extended(self._frames, [self._stored_row(one) for one in beside.tolist()])
+        self._base = np.concatenate((self._base, beside))
+        both, lane = np.concatenate((row, more)), np.concatenate((slot, slot[mark] | 1))
+        order = np.lexsort((self._base[both], lane))
+        self._row, self._slot = both[order], lane[order]
 
     def take(self) -> Ordered:
         """Return the rows that are let go."""
@@ -274,17 +312,17 @@ class _Poll:
 
     def _store(self, held: Held[int | Stored]) -> Held[int | Stored]:
         number, time_us, size, item = held
-        if isinstance(item, int):
-            numbers = tuple(int(getattr(self._frames, name)[item]) for name in _STORED)
-            item = Stored(numbers, self._frames.payload(item))
-        return number, time_us, size, item
+        return number, time_us, size, self._stored_row(item) if isinstance(item, int) else item
+
+    def _stored_row(self, row: int) -> Stored:
+        return Stored(tuple(int(getattr(self._frames, name)[row]) for name in _STORED), self._frames.payload(row))
 
     def _finished(self, row: Numbers, slot: Numbers, cause: Numbers, refused: NDArray[np.bool_]) -> Ordered:
         frames = _extended(self._frames, self._stored)
-        causes = np.arange(len(frames))
-        causes[row] = cause
+        causes, lane = np.zeros((2, len(frames)), np.int64)
+        causes[row], lane[row] = self._base[cause], slot & 1
         if not refused.any():
-            return Ordered(frames, described(frames, row, slot), causes)
+            return Ordered(frames, described(frames, row, slot), causes, lane)
         position = frames.position_samples.copy()
         position[row[refused]] = 0
         frames = replace(frames, position_samples=position)
@@ -292,7 +330,7 @@ class _Poll:
         rows.samples[refused] = 0
         self._count_only(rows, refused)
         counted = ~refused | (rows.media != 0)
-        return Ordered(frames, rows.take(counted), causes)
+        return Ordered(frames, rows.take(counted), causes, lane)
 
     def _count_only(self, rows: Rows, refused: NDArray[np.bool_]) -> None:
         """Let refused rows interrupt nothing: give them the media of the audio before them, 0 where there is none."""
@@ -313,15 +351,14 @@ def _extended(frames: Frames, stored: list[Stored]) -> Frames:
     if not stored:
         return frames
     columns: dict[str, Any] = {}
-    for field in fields(Frames):
-        column = getattr(frames, field.name)
-        if field.name not in ("buffer", "errors", "infos"):
-            columns[field.name] = np.concatenate((column, np.zeros(len(stored), column.dtype)))
+    for name in (one.name for one in fields(Frames)):
+        column = getattr(frames, name)
+        if name not in ("buffer", "errors", "infos"):
+            columns[name] = np.concatenate((column, np.zeros(len(stored), column.dtype)))
     own = slice(len(frames), None)
     for name, values in zip(_STORED, zip(*(one.numbers for one in stored), strict=True), strict=True):
         columns[name][own] = values
     payload_bytes = np.array([len(one.payload) for one in stored])
-    columns["kind"][own] = _AUDIO
     columns["payload_bytes"][own] = payload_bytes
     columns["payload_start"][own] = len(frames.buffer) + np.cumsum(payload_bytes) - payload_bytes
     payloads = np.frombuffer(b"".join(one.payload for one in stored), np.uint8)
@@ -334,9 +371,9 @@ def _nothing() -> Frames:
     flags = dict.fromkeys(("ok", "identified", "late", "marker"), "?")
     dtypes = {"buffer": "u1", "session_id": f"V{SESSION_BYTES}", **codes, **flags}
     columns: dict[str, Any] = {
-        field.name: np.zeros(0, dtypes.get(field.name, "i8"))
-        for field in fields(Frames)
-        if field.name not in ("errors", "infos")
+        one.name: np.zeros(0, dtypes.get(one.name, "i8"))
+        for one in fields(Frames)
+        if one.name not in ("errors", "infos")
     }
     return Frames(errors={}, infos={}, **columns)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from processors.silence import state as columns
 from processors.silence.facts import About, Stretch
 from processors.silence.media import Numbers
+from processors.silence.ordering import LANES
 from processors.silence.spans import Span
 from processors.silence.state import SilenceState
 from schemas.records import Derived
@@ -65,10 +66,10 @@ class Report:
 
     def _about(self, slot: int) -> About:
         table, abouts = self._state.table, self._state.abouts
-        found = abouts.get(slot)
-        if found is None or found.info is not table.infos[slot] or found.partial != table.partial[slot]:
+        found, session = abouts.get(slot), slot // LANES
+        if found is None or found.info is not table.infos[session] or found.partial != table.partial[session]:
             row = self._state.session[slot].tolist()
-            found = abouts[slot] = About(table, slot, row, self._settings_hash)
+            found = abouts[slot] = About(table, session, row, self._settings_hash)
         return found
 
     def _captured(self, row: int) -> int:

@@ -1,6 +1,8 @@
 """What the silence processor remembers of each session: one row of integers per session and per channel.
 
-Rows are indexed by the slots of `SessionTable`. A row of zeros is a session without audio. Positions are samples.
+A session has two lanes, `LANES` times its slot in `SessionTable` and the one behind it: the second is for a numbered
+stream of the internal side, whose packets come beside those of the other one. Rows are indexed by lanes, and these are
+the slots of the modules beside this one. A row of zeros is a lane without audio. Positions are samples.
 Snapshots hold each column in the narrowest integer that fits all its values, so that a call takes some hundred bytes.
 """
 
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.session import SessionTable
-from processors.silence.ordering import Orders
+from processors.silence.ordering import LANES, Orders
 from runtime.errors import StateCorrupted
 
 SIDES: Final = 2
@@ -38,7 +40,7 @@ CHANNEL_TOTAL: Final = slice(16, 22)
 CHANNEL_COLUMNS: Final = 22
 
 _WIDTHS: Final = ("<i1", "<i2", "<i4", "<i8")
-_HEAD: Final = struct.Struct("<III")
+_HEAD: Final = struct.Struct("<IIII")
 
 
 class SilenceState:
@@ -55,8 +57,8 @@ class SilenceState:
         self.fit()
 
     def fit(self) -> None:
-        """Give every slot of the table its rows."""
-        missing = self.table.capacity - len(self.session)
+        """Give every slot of the table the rows of its lanes."""
+        missing = LANES * self.table.capacity - len(self.session)
         if missing > 0:
             more = max(missing, 16, len(self.session))
             self.session = np.concatenate((self.session, np.zeros((more, SESSION_COLUMNS), np.int64)))
@@ -74,31 +76,45 @@ class SilenceState:
         self.fit()
         table = self.table.snapshot()
         order = self.table.in_order()
+        second = [index for index, slot in enumerate(order) if self._speaks(LANES * slot + 1)]
+        lanes = _lanes(order, second)
         columns = np.concatenate(
-            (self.session[order].T, self.channel[order].reshape(len(order), SIDES * CHANNEL_COLUMNS).T)
+            (self.session[lanes].T, self.channel[lanes].reshape(len(lanes), SIDES * CHANNEL_COLUMNS).T)
         )
-        streams = self.orders.snapshot(order)
-        return b"".join((_HEAD.pack(len(table), len(order), len(streams)), table, streams, _packed(columns)))
+        streams = self.orders.snapshot(lanes)
+        head = _HEAD.pack(len(table), len(order), len(second), len(streams))
+        return b"".join((head, table, np.array(second, "<u4").tobytes(), streams, _packed(columns)))
+
+    def _speaks(self, lane: int) -> bool:
+        return bool(self.session[lane, RATE]) or lane in self.orders.by_slot
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "SilenceState":
         """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
         try:
-            length, count, streams = _HEAD.unpack_from(snapshot)
-            state = cls(SessionTable.restore(snapshot[_HEAD.size : _HEAD.size + length]))
-            behind = _HEAD.size + length + streams
-            state.orders.restore(snapshot[_HEAD.size + length : behind], state.table.in_order())
-            columns = _unpacked(snapshot[behind:], count)
+            length, count, seconds, streams = _HEAD.unpack_from(snapshot)
+            at = _HEAD.size + length
+            state = cls(SessionTable.restore(snapshot[_HEAD.size : at]))
+            second = np.frombuffer(snapshot, "<u4", seconds, at)
+            at += second.nbytes
+            order = state.table.in_order()
+            lanes = _lanes(order, second.tolist())
+            state.orders.restore(snapshot[at : at + streams], lanes)
+            columns = _unpacked(snapshot[at + streams :], count + seconds)
         except Exception as error:  # damaged bytes make the readers raise many kinds
             message = f"the silence state cannot be read: {type(error).__name__}"
             raise StateCorrupted(message) from error
-        order = state.table.in_order()
         if len(order) != count:
             message = f"the silence state has rows for {count} sessions, but {len(order)} sessions"
             raise StateCorrupted(message)
-        state.session[order] = columns[:SESSION_COLUMNS].T
-        state.channel[order] = columns[SESSION_COLUMNS:].T.reshape(count, SIDES, CHANNEL_COLUMNS)
+        state.session[lanes] = columns[:SESSION_COLUMNS].T
+        state.channel[lanes] = columns[SESSION_COLUMNS:].T.reshape(len(lanes), SIDES, CHANNEL_COLUMNS)
         return state
+
+
+def _lanes(order: list[int], second: list[int]) -> list[int]:
+    """Return the first lanes of these slots, then the second ones of some of them."""
+    return [LANES * slot for slot in order] + [LANES * order[index] + 1 for index in second]
 
 
 def _packed(columns: NDArray[np.int64]) -> bytes:

@@ -201,6 +201,62 @@ def test_another_stream_of_the_session_does_not_wait_for_the_numbers_of_the_firs
     assert ends(call.close()) == [("EXTERNAL", 2000.0, 2000.0, 0.0, 100)]
 
 
+def both_sides(seed: int = 1, spread_us: int = 0) -> tuple[Numbered, Numbered, Numbered]:
+    """A session with a stream of each side, and each side as a session of its own."""
+    external, internal = talking(seed), talking(seed + 1)
+    alone = []
+    for side, audio in ((Channels.EXTERNAL, external), (Channels.INTERNAL, internal)):
+        alone.append(Numbered(channels=side).open().talk(audio).arrive().close())
+    call = Numbered().open()
+    packets = []
+    for side, audio, stream in ((Channels.EXTERNAL, external, 7), (Channels.INTERNAL, internal, 8)):
+        call.position, call.following, call.channels = 0, 65_500, side
+        packets += call.talk(audio, stream=stream).packets
+        call.packets = []
+    dice = random.Random(seed)
+    call.packets = sorted(packets, key=lambda one: one.position_samples / 8000e-6 + dice.randrange(spread_us + 1))
+    call.arrive()
+    call.position = max(int(one.position_samples + one.duration_samples) for one in packets)
+    return call, *alone
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1), spread_us=st.sampled_from([0, 99_000]), poll=st.sampled_from([1, 7, 10_000]))
+def test_two_streams_of_a_session_are_each_what_they_are_alone(seed, spread_us, poll):
+    call, external, internal = both_sides(seed, spread_us)
+    # without a place the end moves no timeline on
+    found = run(call.close(position_samples=-1), poll=poll)
+    for alone, side in ((external, "EXTERNAL"), (internal, "INTERNAL")):
+        mine = Run()
+        mine.found = [(row, record) for row, record in found.found if record.channel.value == side]
+        assert told(mine) == told(run(alone))
+    assert len(found.found) == sum(len(run(alone).found) for alone in (external, internal))
+
+
+def test_a_mark_is_about_both_streams_of_a_session():
+    call = Numbered().open()
+    for side, stream in ((Channels.EXTERNAL, 7), (Channels.INTERNAL, 8)):
+        call.position, call.following, call.channels = 0, 500, side
+        call.talk(LOUD[:S], stream=stream)
+    call.packets.sort(key=lambda one: one.position_samples)
+    call.arrive().mark(FrameKind.PAUSED, -1, reason=Reason.SECURE_PAUSE).mark(FrameKind.RESUMED, 8000)
+    found = run(call.close())
+    assert {total.channel.value: (total.audio_ms, total.paused_ms) for total in found.totals} == {
+        "EXTERNAL": (1000, 1000),
+        "INTERNAL": (1000, 1000),
+    }
+    assert run(call, poll=1).found == found.found
+
+
+def test_both_streams_of_a_session_that_lost_its_ingest_end():
+    call, *_ = both_sides()
+    found = run(call)
+    ended = []
+    found.processor.expire(IDLE_MS + 1000, found.state, ended.append)
+    totals = [r.channel.value for r in ended if isinstance(r, ActivityWindow) and r.kind is ActivityKind.TOTAL]
+    assert totals == ["EXTERNAL", "INTERNAL"]
+
+
 def test_a_session_that_lost_its_ingest_ends_with_what_waited():
     call = Numbered().open().talk(LOUD[:S]).arrive([*range(40), *range(41, 45)])
     found = run(call)
@@ -260,6 +316,29 @@ def test_a_damaged_stream_is_an_error_with_a_name():
 # --- the same whatever the polls, the neighbours and the restarts
 
 
+def talk_beside(dice: random.Random, call: Numbered) -> None:
+    """Another stream at the same time."""
+    length = sum(int(packet.duration_samples) for packet in call.packets)
+    call.position -= length
+    call.channels = dice.choice((Channels.INTERNAL, Channels.EXTERNAL))
+    call.talk(bytes(2 * length), 640, stream=8)
+    call.packets.sort(key=lambda packet: packet.position_samples)
+
+
+def happen(dice: random.Random, call: Numbered) -> None:
+    """Let something other than packets happen, or nothing."""
+    action = dice.random()
+    if action < 0.1:
+        call.following = dice.randrange(1 << 16)
+    elif action < 0.2:
+        call.say(bytes(1280), 640)
+    elif action < 0.4:
+        kind = dice.choice((FrameKind.PAUSED, FrameKind.RESUMED, FrameKind.GAP, FrameKind.DISCARDED))
+        call.mark(kind, dice.choice((-1, 0, 1600)), reason=dice.choice((Reason.RECONNECT, Reason.RESTART)))
+    elif action < 0.5:
+        call.position = max(0, call.position + dice.choice((-320, 4000)))
+
+
 def numbered_call(dice: random.Random, number: int) -> Call:
     """Numbered packets in disorder, with loss, copies, marks, restarts and other streams."""
     call = Numbered(number, dice.choice([8, 16, 32]), dice.randrange(1 << 16))
@@ -269,7 +348,10 @@ def numbered_call(dice: random.Random, number: int) -> Call:
     for _ in range(dice.randint(1, 6)):
         noise = np.random.default_rng(dice.getrandbits(32))
         loud = noise.choice((0, 100, 4000), 60).repeat(200)
+        call.channels = dice.choice((call.channels, call.channels, Channels.INTERNAL, Channels.EXTERNAL))
         call.talk(noise.normal(0, 1 + loud).clip(-32768, 32767).astype("<i2").tobytes(), dice.choice((320, 640, 644)))
+        if dice.random() < 0.4:
+            talk_beside(dice, call)
         spread = dice.choice((0, 0, 3, 5, 9))
         order = sorted(range(len(call.packets)), key=lambda index: index + dice.random() * spread)
         order = [index for index in order if dice.random() > 0.03]
@@ -279,16 +361,7 @@ def numbered_call(dice: random.Random, number: int) -> Call:
             at = dice.choice(order)
             call.packets[at] = replace(call.packets[at], codec=codec, source_sequence=dice.randrange(256))
         call.arrive(order)
-        action = dice.random()
-        if action < 0.1:
-            call.following = dice.randrange(1 << 16)
-        elif action < 0.2:
-            call.say(bytes(1280), 640)
-        elif action < 0.4:
-            kind = dice.choice((FrameKind.PAUSED, FrameKind.RESUMED, FrameKind.GAP, FrameKind.DISCARDED))
-            call.mark(kind, dice.choice((-1, 0, 1600)), reason=dice.choice((Reason.RECONNECT, Reason.RESTART)))
-        elif action < 0.5:
-            call.position = max(0, call.position + dice.choice((-320, 4000)))
+        happen(dice, call)
     if dice.random() < 0.7:
         call.close(reason=dice.choice((Reason.END, Reason.IDLE)))
         if dice.random() < 0.4:
