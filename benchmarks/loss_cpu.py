@@ -1,6 +1,7 @@
 """The pure step of the loss processor on one core: polls of numbered 20-ms frames that are already decoded.
 
-2 % of the packets are lost, some come twice or swapped. `./dev bench loss_cpu [sessions] [frames per session]`.
+2 % of the packets are lost, 1 % come twice, 1 % swapped, all of them a few ms unevenly.
+`./dev bench loss_cpu [sessions] [frames per session]`.
 """
 
 import sys
@@ -16,7 +17,7 @@ from schemas.codec import SchemaStore
 from schemas.records import AudioFrame
 from schemas.symbols import Channels, Codec, FrameKind, Source
 
-_POLL_RECORDS = 2000
+_POLL_RECORDS = 4000
 _SAMPLES = RATE_HZ // 50
 _PAYLOAD = b"\xff" * _SAMPLES
 _ROUNDS = 5
@@ -39,6 +40,7 @@ def polls(sessions: int, frames_per_session: int) -> list[Frames]:
     encode = FrameEncoder(store).encode
     ids = [chance.bytes(16) for _ in range(sessions)]
     arrivals = [numbers(frames_per_session, chance) for _ in range(sessions)]
+    delays = np.round(chance.gamma(2, 0.002, 4096), 6)
     values = []
     for sequence in range(frames_per_session):
         for session, arrival in zip(ids, arrivals, strict=True):
@@ -58,7 +60,10 @@ def polls(sessions: int, frames_per_session: int) -> list[Frames]:
                 source_sequence_bits=16,
                 position_samples=number * _SAMPLES,
                 duration_samples=_SAMPLES,
-                captured_at_s=1.0 + number * 0.02,
+                source_timestamp=number * _SAMPLES % 2**32,
+                source_timestamp_bits=32,
+                source_clock_hz=RATE_HZ,
+                captured_at_s=1.0 + number * 0.02 + float(delays[number % len(delays)]),
                 payload=_PAYLOAD,
             )
             values.append(encode(frame))
@@ -94,4 +99,4 @@ def main(sessions: int, frames_per_session: int) -> None:
 
 if __name__ == "__main__":
     arguments = [int(value) for value in sys.argv[1:]]
-    main(*(arguments + [200, 1000][len(arguments) :]))
+    main(*(arguments + [1000, 300][len(arguments) :]))

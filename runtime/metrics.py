@@ -216,6 +216,36 @@ SINK_LAG_RECORDS = Gauge(
     "callstream_sink_lag_records", "Records between the stored mark and the partition's end.", ["topic", "partition"]
 )
 
+# loss: counted as reports are emitted, again when they are written again after a failed commit
+
+_STREAM_LABELS = ["source", "codec", "channel"]
+LOSS_EXPECTED_PACKETS = Counter("callstream_loss_expected_packets_total", "Packets sources sent.", _STREAM_LABELS)
+LOSS_LOST_PACKETS = Counter(
+    "callstream_loss_lost_packets_total", "Packets given up; some may have come late since.", _STREAM_LABELS
+)
+LOSS_LATE_PACKETS = Counter(
+    "callstream_loss_late_packets_total", "Packets that came after they were given up.", _STREAM_LABELS
+)
+LOSS_REORDERED_PACKETS = Counter(
+    "callstream_loss_reordered_packets_total", "Packets that came behind a later one.", _STREAM_LABELS
+)
+LOSS_DUPLICATE_PACKETS = Counter("callstream_loss_duplicate_packets_total", "Packets that came again.", _STREAM_LABELS)
+LOSS_MEDIA_SECONDS = Counter(
+    "callstream_loss_media_seconds_total",
+    "Media that did not come in time, by what became of it: discarded, paused, reconnect, dropped, stalled.",
+    [*_STREAM_LABELS, "reason"],
+)
+LOSS_JITTER_SECONDS = Histogram(
+    "callstream_loss_jitter_seconds", "Interarrival jitter at the end of each report.", _STREAM_LABELS, buckets=_FAST_S
+)
+LOSS_DELAY_SECONDS = Histogram(
+    "callstream_loss_delay_seconds",
+    "The delay above the least that 95 % of the frames of a report had at most.",
+    _STREAM_LABELS,
+    buckets=_FAST_S,
+)
+LOSS_ALARMS = Counter("callstream_loss_alarms_total", "Alarms raised and cleared.", ["source", "alarm", "outcome"])
+
 # transcription
 
 TRANSCRIPTION_UTTERANCES = Counter(

@@ -16,9 +16,9 @@ that numbers its packets has reports of each channel and stream (SSRC) besides.
   long while none is paused, by the partition's stream time alone.
 
 A packet that is missing at the end of a window is pending as long as the reorder window lasts, then lost; it is late if
-it still comes, and no longer in `cumulative_lost`; a window's `lost` is never negative. FINAL has the whole truth, unless
-a session that was closed as idle returns: then CORRECTION replaces it and says what changed. Same records in, same
-records out, however they were polled; a session's outputs do not depend on its neighbours.
+it still comes, and no longer in `cumulative_lost`; a window's `lost` is never negative. FINAL has the whole truth. If a
+session that was closed as idle returns, CORRECTION replaces it and says what changed. Same records in, same records
+out, however they were polled; a session's outputs do not depend on its neighbours.
 
 What it does not do: it reorders nothing, and cannot see the loss of a stream's first and last packets.
 """

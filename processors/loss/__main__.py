@@ -1,7 +1,7 @@
 """The loss service: `python -m processors.loss`."""
 
 from processors.loss.config import LossSettings, tuning
-from processors.loss.logic import LossProcessor
+from processors.loss.live import MeteredLoss
 from runtime.service import Service, main
 from runtime.worker import run_tasks
 from schemas.topics import LOSS
@@ -9,7 +9,7 @@ from schemas.topics import LOSS
 
 async def start(service: Service[LossSettings]) -> None:
     """Run the processor on the task host until the service stops."""
-    await run_tasks(service, LossProcessor(tuning(service.settings)), outputs=[LOSS.name])
+    await run_tasks(service, MeteredLoss(tuning(service.settings)), outputs=[LOSS.name])
 
 
 if __name__ == "__main__":

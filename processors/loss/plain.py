@@ -23,7 +23,7 @@ from processors.loss.delays import (
     US,
     shift,
 )
-from processors.loss.rows import AUDIBLE, CHANNEL_OF, COLUMN, MAX_POSITION, NEVER_WRAPS
+from processors.loss.rows import AUDIBLE, CHANNEL_OF, COLUMN, MAX_POSITION, NEVER_WRAPS, Row
 from processors.loss.state import LossState
 from processors.loss.tuning import Tuning
 from schemas.symbols import FrameKind
@@ -44,6 +44,7 @@ class Plain:
     def __init__(self, state: LossState, tuning: Tuning, now_ms: int) -> None:
         self._state = state
         self._stall_us = tuning.stall_ms * 1000
+        self._reorder_ms = tuning.reorder_ms
         self._now_ms = now_ms
 
     def take(self, part: Numbers) -> NDArray[np.intp]:
@@ -51,34 +52,47 @@ class Plain:
         state = self._state
         slots = part[_C["slot"]]
         held = state.sessions[slots]
-        plain = part[_C["kind"]] == _AUDIO
-        plain &= part[_C["rate_hz"]] == held[:, columns.RATE]
-        plain &= held[:, columns.ODD] == 0
-        plain &= part[_C["marker"]] == 0
-        plain &= _CODECS[part[_C["codec"]]]
+        fits = part[_C["kind"]] == _AUDIO
+        fits &= part[_C["rate_hz"]] == held[:, columns.RATE]
+        fits &= held[:, columns.ODD] == 0
+        fits &= _CODECS[part[_C["codec"]]]
         numbered = part[_C["numbered"]] != 0
         rows = self._rows(part, held, numbered)
-        plain &= rows >= 0
+        fits &= rows >= 0
         streams = state.streams[rows]
-        plain &= self._session(part, held, numbered)
+        fits &= self._session(part, held, numbered)
+        fits &= ~numbered | ((part[_C["number_bits"]] == streams[:, columns.BITS]) & (streams[:, columns.SUSPECT] < 0))
+        plain = fits & (part[_C["marker"]] == 0)
         plain &= _numbers(part, streams, numbered)
         plain &= _known_clock(part, streams)
-        transit, stamp, fits = _transit(part, streams, numbered)
-        plain &= fits
-        all_plain = bool(plain.all())
-        taken = np.arange(len(slots)) if all_plain else np.flatnonzero(plain)
-        if len(taken):
-            if not all_plain:
-                held, streams, rows, slots = held[taken], streams[taken], rows[taken], slots[taken]
-                part, transit, stamp, numbered = part[:, taken], transit[taken], stamp[taken], numbered[taken]
+        transit, stamp, near = _transit(part, streams, numbered)
+        plain &= near
+        fits &= plain | numbered
+        others = np.flatnonzero(~fits)
+        if len(others) < len(slots):
+            held[:, columns.AUDIO_MS] = self._now_ms
+            self._book(part, held)
+            which = np.flatnonzero(fits)
+            state.sessions[slots[which]] = held[which]
+            if not plain.all():
+                self._by_themselves(part, rows, np.flatnonzero(fits & ~plain))
+                which = np.flatnonzero(plain)
+                part, rows, streams = part[:, which], rows[which], streams[which]
+                transit, stamp, numbered = transit[which], stamp[which], numbered[which]
             self._count(part, streams, numbered)
             streams[:, columns.STAMP] = np.maximum(streams[:, columns.STAMP], stamp)
             self._delay(rows, streams, transit)
-            held[:, columns.AUDIO_MS] = self._now_ms
-            self._book(part, held)
             state.streams[rows] = streams
-            state.sessions[slots] = held
-        return np.flatnonzero(~plain)
+        return others
+
+    def _by_themselves(self, part: Numbers, rows: Numbers, which: NDArray[np.intp]) -> None:
+        """Take packets that change more than counts in their streams, but not in their sessions."""
+        state = self._state
+        for row, values in zip(rows[which].tolist(), part[:, which].T.tolist(), strict=True):
+            packet = Row._make(values)
+            stream = state.open_stream(packet.slot, row)
+            stream.packet(packet, self._reorder_ms * packet.rate_hz // 1000)
+            state.close_stream(stream)
 
     def _rows(self, part: Numbers, held: Numbers, numbered: Flags) -> Numbers:
         """Return each row's stream, -1 where it has none yet."""
@@ -157,7 +171,7 @@ def _numbers(part: Numbers, streams: Numbers, numbered: Flags) -> Flags:
     """Tell which packets have the next number and give up no place."""
     bits = part[_C["number_bits"]]
     step = _signed(part[_C["number"]] - streams[:, columns.HIGHEST], bits)
-    fits: Flags = (bits == streams[:, columns.BITS]) & (streams[:, columns.SUSPECT] < 0) & (step == 1)
+    fits: Flags = step == 1
     fits &= streams[:, columns.HIGHEST] + 1 < streams[:, columns.DUE]
     fits &= part[_C["samples"]] == streams[:, columns.SAMPLES]
     fits |= ~numbered

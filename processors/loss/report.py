@@ -100,7 +100,7 @@ class Report:
         counted = now.since(mark)
         measures = stream.segment if segment else _of(stream, final=final)
         frame_ms = _ms(stream.frame_samples, session)
-        values = _packet_values(counted, now, measures.extent, measures.extent_us)
+        values = _packet_values(counted, now, measures.extent, measures.extent_us, [stream])
         values |= {
             "segment": now.restarts if segment or (not final and not counted.restarts) else -1,
             "codec": _CODECS[stream.codec],
@@ -249,10 +249,13 @@ def _sums(session: Session, *, final: bool) -> dict[str, Any]:
     each = now if final else [one.since(stream.window_mark) for one, stream in zip(now, streams, strict=True)]
     measures = [_of(stream, final=final) for stream in streams]
     extent, extent_us = max(one.extent for one in measures), max(one.extent_us for one in measures)
-    return _packet_values(reduce(Counted.plus, each), reduce(Counted.plus, now), extent, extent_us)
+    return _packet_values(reduce(Counted.plus, each), reduce(Counted.plus, now), extent, extent_us, streams)
 
 
-def _packet_values(counted: Counted, now: Counted, extent: int, extent_us: int) -> dict[str, Any]:
+def _packet_values(
+    counted: Counted, now: Counted, extent: int, extent_us: int, streams: Iterable[Stream]
+) -> dict[str, Any]:
+    pending = sum(stream.numbering.pending for stream in streams)
     return {
         "expected": counted.expected,
         "received": counted.received,
@@ -263,7 +266,7 @@ def _packet_values(counted: Counted, now: Counted, extent: int, extent_us: int) 
         "reorder_extent_ms": extent_us / 1000 if extent_us >= 0 else -1.0,
         "late": counted.late,
         "lost": counted.lost,
-        "lost_signed": now.expected - now.received,
+        "lost_signed": now.expected + pending - now.received,
         "loss_ratio": ratio(counted.lost, counted.expected),
         "cumulative_expected": now.expected,
         "cumulative_lost": now.lost,

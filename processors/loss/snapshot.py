@@ -21,7 +21,7 @@ from processors.loss.delays import Spread
 from processors.loss.numbering import Numbering
 from processors.loss.packing import pack, unpack
 from processors.loss.session import Counts, Session
-from processors.loss.state import LossState, stream_key
+from processors.loss.state import LossState
 from processors.loss.streams import Counted, Gap, Measures, Stream
 from processors.loss.trend import Measured, Trend
 from runtime.errors import StateCorrupted
@@ -107,8 +107,7 @@ def _restored(content: bytes, window_s: int) -> LossState:
         if session.told:
             state.returning[slot] = state.table.ids[slot]
         for key, stream in session.streams.items():
-            stream.row = state.take_row()
-            state.rows[stream_key(slot, key)] = stream.row
+            state.place(slot, key, stream)
         rows.extend(part.row for part in session.parts())
         state.sessions[slot] = columns_of
         state.sessions[slot, columns.ROW] = session.arrivals.row

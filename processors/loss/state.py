@@ -38,6 +38,8 @@ class LossState:
         """The objects of a session as bytes, as long as they are the same."""
         self.returning: dict[int, bytes] = {}
         """The sessions that may return after their FINAL: slot → id."""
+        self.owners: dict[int, Stream] = {}
+        """The numbered streams by their rows."""
         self.rows: dict[int, int] = {}
         """Slot, channel and SSRC as one number (`stream_key`) → row of a stream."""
         self.sessions: NDArray[np.int64] = np.zeros((0, SESSION_COLUMNS), np.int64)
@@ -59,11 +61,17 @@ class LossState:
 
     def add_stream(self, slot: int, session: Session, key: tuple[int, int]) -> Stream:
         """Begin a stream of an opened session."""
-        stream = session.streams[key] = Stream(row=self.take_row(), start=session.head)
-        self.rows[stream_key(slot, key)] = stream.row
+        stream = session.streams[key] = Stream(start=session.head)
+        self.place(slot, key, stream)
         for part in session.parts():
             self._bind(part)
         return stream
+
+    def place(self, slot: int, key: tuple[int, int], stream: Stream) -> None:
+        """Give a stream a row."""
+        stream.row = self.take_row()
+        self.rows[stream_key(slot, key)] = stream.row
+        self.owners[stream.row] = stream
 
     def drop(self, slot: int) -> None:
         """Forget a session."""
@@ -75,6 +83,7 @@ class LossState:
         for part in session.parts():
             self.streams[part.row] = 0
             self.bins[part.row] = 0
+            self.owners.pop(part.row, None)
             self._free.append(part.row)
         self.sessions[slot] = 0
 
@@ -90,6 +99,18 @@ class LossState:
         self.packed.pop(slot, None)
         self._read(slot, session)
         return session
+
+    def open_stream(self, slot: int, row: int) -> Stream:
+        """Return a numbered stream with all that is true of it now; `close_stream` must follow."""
+        self.packed.pop(slot, None)
+        stream = self.owners[row]
+        self._bind(stream)
+        _fill(stream, self.streams[row].tolist())
+        return stream
+
+    def close_stream(self, stream: Stream) -> None:
+        """Write an opened stream back."""
+        self._write(stream)
 
     def close(self, slot: int, session: Session) -> None:
         """Write an opened session back."""
@@ -110,7 +131,8 @@ class LossState:
             session.codec,
             session.arrivals.row,
         )
-        self._write(session.arrivals)
+        if session.arrivals.delays.clock_hz:
+            self._write(session.arrivals)
         for stream in session.streams.values():
             self._write(stream)
 
@@ -121,7 +143,9 @@ class LossState:
         watch.least_us = None if row[LEAST_US] == NONE else row[LEAST_US]
         watch.seen_us, session.audio_ms, session.codec = row[SEEN_US], row[AUDIO_MS], row[CODEC]
         self._bind(session.arrivals)
-        _fill(session.arrivals, self.streams[session.arrivals.row].tolist())
+        arrivals = self.streams[session.arrivals.row].tolist()
+        if arrivals[CLOCK]:
+            _fill(session.arrivals, arrivals)
         for stream in session.streams.values():
             self._bind(stream)
             _fill(stream, self.streams[stream.row].tolist())

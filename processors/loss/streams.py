@@ -27,7 +27,7 @@ Gap = tuple[int, int, int]
 
 
 class Counted(NamedTuple):
-    """What a stream counted since it began. `lost` leaves out the pending ones."""
+    """What a stream counted since it began. `expected` and `lost` leave out the pending ones."""
 
     frames: int = 0
     payload_bytes: int = 0
@@ -103,17 +103,18 @@ class Stream:
     def counted(self) -> Counted:
         """Return all that was counted."""
         n = self.numbering
+        pending = n.pending
         return Counted(
             self.frames,
             self.payload_bytes,
             self.audio,
-            n.expected,
+            n.expected - pending,
             n.received,
             n.unique,
             n.copies,
             n.reordered,
             n.late,
-            n.lost - n.pending,
+            n.lost - pending,
             n.given_up,
             n.restarts,
         )

@@ -19,6 +19,8 @@ LABELS = {
     "reason",
     "source",
     "channel",
+    "codec",
+    "alarm",
     "kind",
     "what",  # a fixed phrase of a protocol
     "predecessor",  # found, or none
