@@ -18,7 +18,8 @@ from processors.silence import state as columns
 from processors.silence.breaks import Breaks
 from processors.silence.detector import LevelDetector
 from processors.silence.media import Numbers, Rows, media
-from processors.silence.ordering import LANES, Ordered, ordered, remaining
+from processors.silence.ordering import Ordered, ordered, remaining
+from processors.silence.orders import LANES
 from processors.silence.report import EXPIRED, Report
 from processors.silence.state import SilenceState
 from processors.silence.stretches import Stretches, heads_before

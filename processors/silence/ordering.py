@@ -11,119 +11,36 @@ A row let go by a later one is told as that one's doing. A packet that is late, 
 counted and not analysed. Sources that number nothing cost one look at a column of the poll.
 """
 
-import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from numpy.typing import NDArray
 
 from audio.frames import SESSION_BYTES, Frames
-from audio.reorder import NEVER_WRAPS, Fate, Held, Let, Reorder
-from audio.window import DEFAULT_MS, FixedWindow
+from audio.reorder import NEVER_WRAPS, Fate, Held, Let
 from processors.silence.media import Numbers, Rows, described, usable
+from processors.silence.orders import (
+    BITS,
+    FOLLOWING,
+    KNOWN,
+    LANES,
+    NOW_US,
+    STORED,
+    STREAM,
+    Order,
+    Orders,
+    Stored,
+    waiting_room,
+)
 from schemas.symbols import Channels, FrameKind, Reason
 
 _AUDIO, _CLOSED = FrameKind.AUDIO.code, FrameKind.CLOSED.code
 _RESTART: Final = Reason.RESTART.code
 _LEAST_BITS, _MOST_BITS = 8, 32
 _US: Final = 1_000_000
-_STORED: Final = (
-    "kind",
-    "reason",
-    "source",
-    "codec",
-    "channels",
-    "sample_rate_hz",
-    "sequence",
-    "position_samples",
-    "duration_samples",
-    "captured_at_us",
-)
-LANES: Final = 2
-"""Of each session. Rows that are no numbered audio of the internal side are of the first."""
 _INTERNAL: Final = Channels.INTERNAL.code
-_KNOWN, _BITS, _FOLLOWING, _STREAM, _NOW_US = range(5)
-_COLUMNS: Final = 5
-
-
-class Stored(NamedTuple):
-    """A frame that waits from one poll to a later one: the columns `_STORED`, and its payload."""
-
-    numbers: tuple[int, ...]
-    payload: bytes
-
-
-@dataclass(slots=True)
-class Order:
-    """The stream of one session. What waits in `reorder` is rows of the poll while that is taken, else `Stored`."""
-
-    stream: int
-    reorder: Reorder[int | Stored]
-
-
-class Orders:
-    """The streams of one partition.
-
-    `settled` has a row per slot: 1 if there is a stream; and while nothing of it waits the width of its numbers (else
-    0), the number that follows, its SSRC and its newest time, which are ahead of what its `Reorder` knows.
-    """
-
-    def __init__(self) -> None:
-        self.by_slot: dict[int, Order] = {}
-        self.settled: Numbers = np.zeros((0, _COLUMNS), np.int64)
-
-    def fit(self, capacity: int) -> None:
-        """Give every slot its row."""
-        missing = capacity - len(self.settled)
-        if missing > 0:
-            self.settled = np.concatenate((self.settled, np.zeros((missing, _COLUMNS), np.int64)))
-
-    def current(self, slot: int) -> Order | None:
-        """Return a session's stream, up to date."""
-        order = self.by_slot.get(slot)
-        if order is not None:
-            _, bits, following, _, now_us = self.settled[slot].tolist()
-            if bits and following > order.reorder.following:
-                order.reorder.skip(following - order.reorder.following, now_us)
-        return order
-
-    def note(self, slot: int, order: Order) -> None:
-        """Write down a stream that was taken row by row."""
-        reorder = order.reorder
-        self.by_slot[slot] = order
-        bits = reorder.bits if reorder.settled else 0
-        self.settled[slot] = (1, bits, reorder.following, order.stream, reorder.now_us)
-
-    def drop(self, slot: int) -> None:
-        """Forget a session's stream."""
-        self.by_slot.pop(slot, None)
-        self.settled[slot] = 0
-
-    def snapshot(self, slots: Iterable[int]) -> bytes:
-        """Return canonical bytes; `slots` are all used ones in the order of their sessions."""
-        found = [(index, self.current(slot)) for index, slot in enumerate(slots) if slot in self.by_slot]
-        out = io.BytesIO()
-        schemaless_writer(out, _SCHEMA, [_datum(index, order) for index, order in found if order is not None])
-        return out.getvalue()
-
-    def restore(self, content: bytes, slots: list[int]) -> None:
-        """Take in a snapshot. Other bytes raise what fastavro and the containers raise."""
-        data = io.BytesIO(content)
-        found: Any = schemaless_reader(data, _SCHEMA, None)
-        if data.read():
-            message = "more bytes than streams"
-            raise ValueError(message)
-        self.fit(max(slots, default=-1) + 1)
-        for datum in found:
-            reorder = _reorder().restore(
-                [*datum["numbers"], int.from_bytes(datum["missing"], "little")],
-                map(_held, datum["held"]),
-                None if datum["suspect"] is None else _held(datum["suspect"]),
-            )
-            self.note(slots[datum["index"]], Order(datum["stream"], reorder))
 
 
 @dataclass(slots=True)
@@ -202,7 +119,7 @@ class _Poll:
         row, slot = self._row, self._slot
         mark = np.flatnonzero(self._frames.kind[row] != _AUDIO)
         second = slot[mark] | 1
-        mark = mark[(self._orders.settled[second, _KNOWN] != 0) | np.isin(second, slot)]
+        mark = mark[(self._orders.settled[second, KNOWN] != 0) | np.isin(second, slot)]
         if len(mark) == 0:
             return
         beside = row[mark]
@@ -226,7 +143,7 @@ class _Poll:
         sessions = slot[begin]
         self._skip(sessions[whole], (begin + count)[whole] - 1, count[whole])
         touched = np.logical_or.reduceat(self._bits > 0, begin)
-        touched |= self._orders.settled[sessions, _KNOWN] != 0
+        touched |= self._orders.settled[sessions, KNOWN] != 0
         odd = np.flatnonzero(touched & ~whole).tolist()
         if not odd:
             return Ordered(self._frames, described(self._frames, self._row, slot))
@@ -238,16 +155,16 @@ class _Poll:
         bits, number, time_us = self._bits, self._number, self._time_us
         expected, since_us = np.empty_like(number), np.empty_like(time_us)
         expected[1:], since_us[1:] = number[:-1] + 1, time_us[:-1]
-        expected[first], since_us[first] = known[first, _FOLLOWING], known[first, _NOW_US]
-        plain: NDArray[np.bool_] = (bits > 0) & (bits == known[:, _BITS]) & (time_us >= since_us)
+        expected[first], since_us[first] = known[first, FOLLOWING], known[first, NOW_US]
+        plain: NDArray[np.bool_] = (bits > 0) & (bits == known[:, BITS]) & (time_us >= since_us)
         plain &= (number - expected & (1 << bits) - 1) == 0
-        plain &= self._frames.stream[self._row] == known[:, _STREAM]
+        plain &= self._frames.stream[self._row] == known[:, STREAM]
         return plain
 
     def _skip(self, slots: Numbers, last: Numbers, count: Numbers) -> None:
         settled = self._orders.settled
-        settled[slots, _FOLLOWING] += count
-        settled[slots, _NOW_US] = self._time_us[last]
+        settled[slots, FOLLOWING] += count
+        settled[slots, NOW_US] = self._time_us[last]
 
     def _rearranged(self, begin: Numbers, count: Numbers, odd: list[int]) -> Ordered:
         """Take the odd sessions row by row; the others' rows stay where they are."""
@@ -276,7 +193,7 @@ class _Poll:
             if bits:
                 stream = int(frames.stream[row])
                 if order is None:
-                    order = Order(stream, _reorder())
+                    order = Order(stream, waiting_room())
                 elif order.stream != stream:
                     let += order.reorder.restart()
                     order.stream = stream
@@ -315,7 +232,7 @@ class _Poll:
         return number, time_us, size, self._stored_row(item) if isinstance(item, int) else item
 
     def _stored_row(self, row: int) -> Stored:
-        return Stored(tuple(int(getattr(self._frames, name)[row]) for name in _STORED), self._frames.payload(row))
+        return Stored(tuple(int(getattr(self._frames, name)[row]) for name in STORED), self._frames.payload(row))
 
     def _finished(self, row: Numbers, slot: Numbers, cause: Numbers, refused: NDArray[np.bool_]) -> Ordered:
         frames = _extended(self._frames, self._stored)
@@ -342,10 +259,6 @@ class _Poll:
             rows.media[index] = rows.media[before] if own else self._known(int(rows.slot[index]))
 
 
-def _reorder() -> Reorder[int | Stored]:
-    return Reorder(FixedWindow(DEFAULT_MS))
-
-
 def _extended(frames: Frames, stored: list[Stored]) -> Frames:
     """Return the frames with others behind them."""
     if not stored:
@@ -356,7 +269,7 @@ def _extended(frames: Frames, stored: list[Stored]) -> Frames:
         if name not in ("buffer", "errors", "infos"):
             columns[name] = np.concatenate((column, np.zeros(len(stored), column.dtype)))
     own = slice(len(frames), None)
-    for name, values in zip(_STORED, zip(*(one.numbers for one in stored), strict=True), strict=True):
+    for name, values in zip(STORED, zip(*(one.numbers for one in stored), strict=True), strict=True):
         columns[name][own] = values
     payload_bytes = np.array([len(one.payload) for one in stored])
     columns["payload_bytes"][own] = payload_bytes
@@ -376,56 +289,3 @@ def _nothing() -> Frames:
         if one.name not in ("errors", "infos")
     }
     return Frames(errors={}, infos={}, **columns)
-
-
-_HELD: Final = {
-    "type": "record",
-    "name": "Held",
-    "fields": [
-        {"name": "place", "type": {"type": "array", "items": "long"}},
-        {"name": "numbers", "type": {"type": "array", "items": "long"}},
-        {"name": "payload", "type": "bytes"},
-    ],
-}
-_SCHEMA: Final = parse_schema(
-    {
-        "type": "array",
-        "items": {
-            "type": "record",
-            "name": "Order",
-            "fields": [
-                {"name": "index", "type": "long"},
-                {"name": "stream", "type": "long"},
-                {"name": "numbers", "type": {"type": "array", "items": "long"}},
-                {"name": "missing", "type": "bytes"},
-                {"name": "held", "type": {"type": "array", "items": _HELD}},
-                {"name": "suspect", "type": ["null", "Held"]},
-            ],
-        },
-    }
-)
-
-
-def _datum(index: int, order: Order) -> dict[str, Any]:
-    *numbers, missing = order.reorder.as_numbers()
-    suspect = order.reorder.suspect
-    return {
-        "index": index,
-        "stream": order.stream,
-        "numbers": numbers,
-        "missing": missing.to_bytes((missing.bit_length() + 7) // 8, "little"),
-        "held": [_held_datum(held) for held in order.reorder.held],
-        "suspect": None if suspect is None else _held_datum(suspect),
-    }
-
-
-def _held_datum(held: Held[int | Stored]) -> dict[str, Any]:
-    *place, stored = held
-    if isinstance(stored, int):  # pragma: no cover - rows of a poll never outlive it
-        raise TypeError(stored)
-    return {"place": place, "numbers": stored.numbers, "payload": stored.payload}
-
-
-def _held(datum: dict[str, Any]) -> Held[int | Stored]:
-    number, time_us, size = datum["place"]
-    return number, time_us, size, Stored(tuple(datum["numbers"]), datum["payload"])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from processors.silence import state as columns
 from processors.silence.facts import About, Stretch
 from processors.silence.media import Numbers
-from processors.silence.ordering import LANES
+from processors.silence.orders import LANES
 from processors.silence.spans import Span
 from processors.silence.state import SilenceState
 from schemas.records import Derived

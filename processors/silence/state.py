@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.session import SessionTable
-from processors.silence.ordering import LANES, Orders
+from processors.silence.orders import LANES, Orders
 from runtime.errors import StateCorrupted
 
 SIDES: Final = 2

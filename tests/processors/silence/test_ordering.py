@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from audio.numbers import NEVER_WRAPS
 from audio.session import IDLE_MS
-from runtime.errors import StateCorrupted
 from schemas.records import ActivityWindow, AudioFrame
 from schemas.symbols import ActivityKind, Channels, Codec, FrameKind, Reason, Source
 from tests.processors.driving import (
@@ -17,7 +16,7 @@ from tests.processors.driving import (
     assert_restarts_change_nothing,
     interleaved,
 )
-from tests.processors.silence.calls import LOUD, QUIET, Call, Run, log_of, run
+from tests.processors.silence.calls import LOUD, QUIET, Call, Run, run
 from tests.processors.silence.test_determinism import random_call
 
 FRAME = 160
@@ -273,44 +272,6 @@ def test_numbers_nobody_can_have_are_no_numbers():
         found = run(call)
         assert found.state.orders.by_slot == {}
         assert run(call.close()).totals[0].audio_ms == 1000
-
-
-def test_what_waits_is_bounded():
-    call = Numbered(codec=Codec.PCMU).open()
-    call.talk(bytes(FRAME * 400), FRAME)
-    # the source says that hardly any time passes
-    for index, packet in enumerate(call.packets):
-        call.packets[index] = replace(packet, position_samples=index)
-    call.arrive([0, *range(2, 400)])
-    found = run(call)
-    assert [len(order.reorder.held) for order in found.state.orders.by_slot.values()] == [0]
-    held = []
-    for count in range(2, 120):
-        found = run(Numbered(codec=Codec.PCMU), poll=1)
-        found.feed(log_of(call)[: count + 2])
-        held += [len(order.reorder.held) for order in found.state.orders.by_slot.values()]
-    assert max(held) <= 64
-    assert len(found.processor.snapshot(found.state)) < 64 * 300
-
-
-def test_a_numbered_call_in_order_takes_little_state():
-    calls = [Numbered(number).open(organisation="acme").talk(LOUD[: 2 * S]).arrive() for number in range(40)]
-    found = run(*calls)
-    assert len(found.processor.snapshot(found.state)) < 40 * 500
-
-
-def test_a_damaged_stream_is_an_error_with_a_name():
-    call = Numbered().open().talk(LOUD[:S]).arrive([*range(40), *range(41, 45)])
-    found = run(call)
-    snapshot = found.processor.snapshot(found.state)
-    refused = 0
-    for at in range(0, len(snapshot), 7):
-        for damaged in (snapshot[:at], snapshot[:at] + b"\xff" * 9 + snapshot[at + 9 :]):
-            try:
-                found.processor.restore(2, damaged)
-            except StateCorrupted:
-                refused += 1
-    assert refused > len(snapshot) // 7, "a state that is cut off is refused wherever the cut is"
 
 
 # --- the same whatever the polls, the neighbours and the restarts
