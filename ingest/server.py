@@ -36,11 +36,11 @@ REFRESH_S = 1.0
 _END_S = 1.0
 """How long closing the connections that are left may take."""
 _NORMAL, _GOING_AWAY = 1000, 1001
-_ACCEPTED_A_TURN = 2
+_ACCEPTED_A_TURN = 4
 """So many sockets are accepted at each turn of the loop; one takes about a quarter of a millisecond."""
 _BACKLOG = 1_024
 """So many may wait for that in the system."""
-_REQUESTS_A_TURN = 1
+_REQUESTS_A_TURN = 4
 """So many requests to connect are begun at each turn of the loop; one takes about a millisecond in all."""
 _ASKED_A_TURN = 50
 """So many sessions are asked at each turn of the loop whether they were quiet for long; one takes ten microseconds."""
