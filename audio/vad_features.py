@@ -97,7 +97,8 @@ def _levels(power: Real) -> Real:
 class Scratch:
     """Room for what lives no longer than a step, kept from step to step: to fetch it anew costs as much as the work.
 
-    Nothing is read from it that the same step has not written.
+    Nothing is read from it that the same step has not written. One name is one place: what is no longer needed makes room,
+    so that a step stays in the cache.
     """
 
     def __init__(self) -> None:
@@ -199,7 +200,7 @@ def _tone(bins: Real, sums: Real, at: NDArray[np.intp], scalars: Real, scratch: 
     scalars[0] = (_levels(total) - _levels(rest)) * 2
     scalars[1] = np.minimum(at, 127) * 2.0
     # whole numbers, so that the order of their sum does not matter: logarithms in steps of 2^-8
-    bits = np.right_shift(bins.view(np.int64), 44, out=scratch.array("bits", *bins.shape).view(np.int64))
+    bits = np.right_shift(bins.view(np.int64), 44, out=scratch.array("windowed", *bins.shape).view(np.int64))
     logs = _group_sums(bits, _BIN_THIRDS)
     means = _group_sums(sums, _BAND_THIRDS) * _PER_BIN
     scalars[2:5] = (_log2(means) - (logs * _PER_BIN / 256 - 1023)) * 32 - 8
@@ -211,10 +212,10 @@ def _voice(power: Real, memory: Memory, scalars: Real, scratch: Scratch) -> None
     The autocorrelation of the lower half of the band, at half the rate.
     """
     streams = len(power)
-    magnitude = scratch.array("magnitude", streams, 2 * _LAG_BINS).view(np.complex128)
+    magnitude = scratch.array("spectrum", streams, 2 * _LAG_BINS).view(np.complex128)
     magnitude[:] = 0
     magnitude.real[:, _VOICED_BINS] = np.rint(np.sqrt(power[:, _VOICED_BINS]))
-    lags = np.fft.irfft(magnitude, out=scratch.array("lags", streams, 2 * _LAG_BINS - 2))
+    lags = np.fft.irfft(magnitude, out=scratch.array("windowed", streams, 2 * _LAG_BINS - 2))
     ratio = np.divide(lags[:, _LAGS], lags[:, :1] + _REST, out=scratch.array("ratio", streams, len(_LAG_WEIGHT)))
     ratio *= _LAG_WEIGHT
     np.rint(ratio, out=ratio)
@@ -227,7 +228,7 @@ def _voice(power: Real, memory: Memory, scalars: Real, scratch: Scratch) -> None
 
 def _shape(whole: Real, scalars: Real, scratch: Scratch) -> None:
     """Set where in the frame its energy lies: of the differences between samples, in parts of 2.5 ms, and the tip."""
-    steps = scratch.array("steps", len(whole), FRAME)
+    steps = scratch.array("windowed", len(whole), FRAME)
     np.subtract(whole[:, HISTORY:], whole[:, HISTORY - 1 : -1], out=steps)
     squares = np.square(steps, out=steps).reshape(len(whole), _PARTS, FRAME // _PARTS)
     energy = np.einsum("npk->np", squares)
