@@ -97,8 +97,8 @@ def _levels(power: Real) -> Real:
 class Scratch:
     """Room for what lives no longer than a step, kept from step to step: to fetch it anew costs as much as the work.
 
-    Nothing is read from it that the same step has not written. One name is one place: what is no longer needed makes room,
-    so that a step stays in the cache.
+    Nothing is read from it that the same step has not written. One name is one place: what is no longer needed makes
+    room, so that a step stays in the cache.
     """
 
     def __init__(self) -> None:
