@@ -144,6 +144,13 @@ def test_a_packet_without_a_place_is_left_out():
     assert (found.totals[0].audio_ms, found.totals[0].frames) == (1980, 99)
 
 
+def test_a_late_packet_longer_than_all_audio_so_far_is_counted_only():
+    call = Numbered(first=500).open().talk(LOUD[:160]).arrive().mark(FrameKind.GAP, 0, reason=Reason.RECONNECT)
+    call.following = 499
+    found = run(call.talk(LOUD[:320]).arrive().close(position_samples=-1))
+    assert (found.totals[0].audio_ms, found.totals[0].frames) == (10, 2)
+
+
 def test_a_refused_packet_of_another_codec_interrupts_nothing():
     def call(*order: int) -> Numbered:
         made = Numbered().open().talk(LOUD[: 2 * S])
