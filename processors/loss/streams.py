@@ -69,8 +69,8 @@ class Measures:
 class Stream:
     """The state of a stream. `row` is its row in the columns of `LossState`.
 
-    `fed` is the number up to which the bursts know what became of each; `least_us` the least transit time of former
-    windows, for the lag of the media; `start` the position where the segment began.
+    `fed` is the number up to which the bursts know what became of each, `run` how many at its end were lost. `least_us`
+    is the least transit time of former windows, for the lag of the media; `start` the position where the segment began.
     """
 
     row: int = -1
@@ -82,6 +82,7 @@ class Stream:
     numbering: Numbering = field(default_factory=Numbering)
     delays: Delays = field(default_factory=Delays)
     fed: int = 0
+    run: int = 0
     least_us: int = NONE
     start: int = 0
     loss_alarm: int = 0
@@ -129,7 +130,7 @@ class Stream:
                 self._feed(numbering.decide(numbering.frontier), row.position)
             numbering.wait(-(-reorder_samples // row.samples))
         if not numbering.bits:
-            self.fed = row.number - 1
+            self.fed, self.run = row.number - 1, 0
         if not delays.knows(row.clock_hz, row.stamp_bits):
             self._new_clock(row)
         stamp = delays.unwrapped(row.stamp)
@@ -160,7 +161,7 @@ class Stream:
         self.numbering.take(row.number, row.number_bits)
         if not was_proven:
             self.window_mark = self.segment_mark = Counted(self.frames, self.payload_bytes, self.audio)
-        self.fed = self.numbering.base - 1
+        self.fed, self.run = self.numbering.base - 1, 0
         self._new_clock(row)
         if row.captured_us >= 0 and row.codec in AUDIBLE:
             self.delays.take(self.delays.transit(row.stamp, row.captured_us))
@@ -242,6 +243,7 @@ class Stream:
 
     def _received(self, number: int) -> None:
         if number > self.fed:
+            self.run = 0
             for one in self.measures:
                 one.bursts.take_received(number - self.fed)
             self.fed = number
@@ -256,10 +258,13 @@ class Stream:
             start = position - (self.numbering.highest - lost[0]) * self.frame_samples
             for one in self.measures:
                 one.bursts.take_lost(run)
-                one.longest_run = max(one.longest_run, run)
+                one.longest_run = max(one.longest_run, self.run + run)
             for gaps in (self.window_gaps, self.gaps):
-                if len(gaps) < MAX_STREAM_GAPS:
+                if self.run and gaps and sum(gaps[-1][1:]) == start:
+                    gaps[-1] = (_LOST, gaps[-1][1], gaps[-1][2] + run * self.frame_samples)
+                elif len(gaps) < MAX_STREAM_GAPS:
                     gaps.append((_LOST, max(0, start), run * self.frame_samples))
+            self.run += run
             self.fed = lost[run - 1]
             del lost[:run]
 

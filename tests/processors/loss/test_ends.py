@@ -1,0 +1,34 @@
+from schemas.symbols import Channel, LossReportKind
+from tests.processors.loss.calls import Call, run
+
+
+def restarted() -> Call:
+    call = Call().open()
+    numbers = [*range(5000, 5100), *range(7, 57), *range(60, 107)]
+    for place, number in enumerate(numbers):
+        call.packet(number, place)
+    return call
+
+
+def test_a_restart_ends_a_segment_which_has_a_final_of_its_own_and_the_counts_add_up():
+    found = run(restarted().close())
+    finals = {report.segment: report for report in found.of(LossReportKind.FINAL, Channel.EXTERNAL)}
+    assert sorted(finals) == [-1, 0, 1]
+    first, second, both = finals[0], finals[1], finals[-1]
+    assert (first.expected, first.lost, second.expected, second.lost) == (100, 0, 100, 3)
+    assert (both.expected, both.lost, both.restarts, both.lost_signed) == (200, 3, 1, 3)
+    assert (first.frames + second.frames, first.bytes + second.bytes) == (both.frames, both.bytes)
+    assert (second.burst_density_ratio, second.longest_gap_ms, first.longest_gap_ms) == (1, 60, 0)
+
+
+def test_a_stray_before_a_stream_counts_nowhere():
+    call = Call().open()
+    for place, number in enumerate([9000, *range(100)]):
+        call.packet(number, place)
+    finals = run(call.close()).of(LossReportKind.FINAL, Channel.EXTERNAL)
+    assert [(final.expected, final.lost, final.restarts) for final in finals] == [(100, 0, 0), (100, 0, 0)]
+
+
+def test_a_window_within_one_segment_names_it():
+    windows = run(restarted().close()).of(LossReportKind.WINDOW, Channel.EXTERNAL)
+    assert [window.segment for window in windows] == [-1]
