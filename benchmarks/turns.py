@@ -50,7 +50,7 @@ class Line:
             if rate_per_s is not None:
                 await asyncio.sleep(max(0.0, begun_s + number / rate_per_s - _clock.monotonic_s()))
             name = f"call-{number % conversations}"
-            one = utterance(name, number)
+            one = utterance(name, len(self.said))
             self.said.append(turn_id(one.utterance_id))
             key = name.encode()
             await producer.send(UTTERANCES.name, STORE.encode(one), key=key, partition=partitioner.partition(key))

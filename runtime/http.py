@@ -27,6 +27,7 @@ from runtime.metrics import HTTP_REQUESTS, HTTP_SECONDS
 T = TypeVar("T")
 
 _LONGEST_WAIT_S = 300.0
+_POOL_CONNECTIONS = 8
 # stamina's own hooks would log the arguments of the call
 set_on_retry_hooks([])
 
@@ -91,16 +92,8 @@ class HttpClient:
         except OSError as error:
             message = f"{peer}: the file of authorities cannot be used: {type(error).__name__}"
             raise ConfigError([message]) from error
-        self._client = httpx2.AsyncClient(
-            auth=credentials,
-            verify=context,
-            timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s or timeout_s),
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-            # one client serves many conversations: what a peer would remember of one must not go with another
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        timeout = httpx2.Timeout(timeout_s, connect=connect_timeout_s or timeout_s)
+        self._pools = [_Pool(_client(context, timeout, credentials, size), size) for size in _sizes(connections)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,7 +105,8 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        for pool in self._pools:
+            await pool.client.aclose()
 
     async def request(
         self,
@@ -130,9 +124,11 @@ class HttpClient:
         """
         started_s = self._clock.monotonic_s()
         outcome = "error"
+        pool = self._next_pool()
+        pool.under_way += 1
         try:
             async with asyncio.timeout(timeout_s or self._timeout_s):
-                sending = self._client.stream(method, url, headers=dict(headers or {}), content=content)
+                sending = pool.client.stream(method, url, headers=dict(headers or {}), content=content)
                 async with sending as answer:
                     body = await self._body(answer)
             outcome = f"{answer.status_code // 100}xx"
@@ -151,11 +147,17 @@ class HttpClient:
             message = f"{self._peer}: the URL is not valid"
             raise ConfigError([message]) from None
         finally:
+            pool.under_way -= 1
             HTTP_REQUESTS.labels(self._peer, outcome).inc()
             HTTP_SECONDS.labels(self._peer).observe(self._clock.monotonic_s() - started_s)
         if not self._any_status:
             self._refuse_overload(answer.status_code, answer.headers.get("retry-after"))
         return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body)
+
+    def _next_pool(self) -> "_Pool":
+        """Return the first pool with a free connection: those that are in use stay warm. Else the least busy one."""
+        free = (pool for pool in self._pools if pool.under_way < pool.size)
+        return next(free, None) or min(self._pools, key=lambda pool: pool.under_way / pool.size)
 
     async def _body(self, answer: httpx2.Response) -> bytes:
         body = bytearray()
@@ -169,6 +171,36 @@ class HttpClient:
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             message = f"{self._peer}: status {status}"
             raise Unavailable(message, wait_of(retry_after, self._clock.wall_s()))
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Some of the connections to a peer. The library looks at each connection of a pool twice for every request."""
+
+    client: httpx2.AsyncClient
+    size: int
+    under_way: int = 0
+
+
+def _sizes(connections: int) -> list[int]:
+    """Return how many connections each pool has: they are small, whatever the sum."""
+    full, rest = divmod(connections, _POOL_CONNECTIONS)
+    return [_POOL_CONNECTIONS] * full + ([rest] if rest else [])
+
+
+def _client(
+    context: ssl.SSLContext, timeout: httpx2.Timeout, credentials: tuple[str, str] | None, connections: int
+) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        auth=credentials,
+        verify=context,
+        timeout=timeout,
+        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+        # one client serves many conversations: what a peer would remember of one must not go with another
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        follow_redirects=False,
+        trust_env=False,
+    )
 
 
 def wait_of(retry_after: str | None, now_s: float) -> float | None:

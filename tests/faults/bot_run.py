@@ -19,7 +19,7 @@ from runtime.clock import SystemClock
 from runtime.config import KafkaSettings, child_environment
 from runtime.errors import Unavailable
 from runtime.forwarder_writer import Row, Writer
-from runtime.kafka import Partitioner, TopicPartition, start_consumer, translated
+from runtime.kafka import Partitioner, TopicPartition, start_consumer, stop_quietly, translated
 from schemas.codec import SchemaStore
 from schemas.records import BotTurn, Record, TurnEntry, Utterance
 from schemas.symbols import TurnState
@@ -38,6 +38,7 @@ SESSION_MS = 2_000
 READY_S = 90
 END_S = 300
 LEAVE_S = 60
+TAIL_S = 8
 KINDS = ("kill", "freeze", "leave", "join", "broker", "bot")
 
 
@@ -119,7 +120,9 @@ class Tail:
             consumer.assign(list(self._positions))
             for tp, position in self._positions.items():
                 consumer.seek(tp, position)
-            while True:
+            # after an outage a consumer may stay silent for ever: each is replaced before long
+            end_s = asyncio.get_running_loop().time() + TAIL_S
+            while asyncio.get_running_loop().time() < end_s:
                 with translated():
                     polled = await consumer.getmany(timeout_ms=200)
                 for tp, records in polled.items():
@@ -127,7 +130,7 @@ class Tail:
                         self._take(record)
                         self._positions[tp] = record.offset + 1
         finally:
-            await consumer.stop()
+            await stop_quietly(consumer)
 
 
 @dataclass
@@ -248,7 +251,9 @@ class BotRun:
     async def _act(self, kind: str) -> None:
         self.done[kind] += 1
         self.say(f"{kind}: {len(self._wanted)} of {self.plan.inputs} said, {len(self._results)} ended")
-        up = [worker for worker in self._workers if not worker.frozen]
+        # who still starts dies of any signal, and is no use to kill
+        await self._until(lambda: any(worker.up for worker in self._workers), READY_S, "a worker is up")
+        up = [worker for worker in self._workers if worker.up]
         victim = self._dice.choice(up)
         if kind == "kill":
             victim.process.kill()
