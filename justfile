@@ -42,6 +42,11 @@ chaos *ARGS:
 outage *ARGS:
     @{{ python }} -m tests.faults.ingest_outage "$@"
 
+# Kill, freeze and restart what carries inputs to the bot, and account for each (--conversations N --turns N --seed N)
+[no-exit-message]
+bot-chaos *ARGS:
+    @{{ python }} -m tests.faults.bot_chaos "$@"
+
 # One benchmark by name; its last line is `RESULT <name> key=value …`
 bench NAME *ARGS:
     @{{ python }} -m benchmarks."$@"
