@@ -2,7 +2,8 @@
 
 Sections in either byte order, each with its interfaces and their resolution and offset of time; enhanced, simple and
 (obsolete) packet blocks; all other blocks are passed over. A packet block that contradicts itself or names no interface
-is counted. A block whose length cannot be means that the file is damaged from there on.
+is counted, as one with a time that no calendar has. A block whose length cannot be means that the file is damaged from
+there on.
 """
 
 import struct
@@ -18,6 +19,8 @@ _LEAST_BYTES = {_SECTION: 28, _INTERFACE: 20, _PACKET: 32, _SIMPLE: 16, _ENHANCE
 _ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _END, _RESOLUTION, _OFFSET = 0, 9, 14
 _MICROSECONDS = 1_000_000
+_DATES_S = range(253_402_300_800)
+"""From 1970 to 9999."""
 
 
 class _Interface(NamedTuple):
@@ -117,6 +120,9 @@ class PcapngReader:
         link, _, per_s, offset_s = self._interfaces[index]
         if ticks is not None:
             seconds, rest = divmod(ticks, per_s)
+            if seconds + offset_s not in _DATES_S:
+                self._findings.passed_over[Defect.BAD_BLOCK] += 1
+                return
             self._last_s = seconds + offset_s + rest / per_s
         # a simple block has no time: it came when the one before it did, as far as anybody can tell
         frames.append(Frame(self._last_s, link, data))

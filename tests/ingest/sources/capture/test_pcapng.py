@@ -53,6 +53,15 @@ def test_each_section_has_its_own_order_and_interfaces() -> None:
     assert findings.passed_over == {Defect.BAD_BLOCK: 1}
 
 
+@pytest.mark.parametrize(("resolution", "offset_s"), [(0, 0), (6, -(2**62)), (6, 2**62), (6, -1_700_000_001)])
+def test_a_time_that_no_calendar_has_is_counted(resolution: int, offset_s: int) -> None:
+    data = section() + interface(resolution=resolution, offset_s=offset_s) + enhanced(AT_US, b"one")
+    frames, findings = read(data)
+    assert not frames
+    assert findings.passed_over == {Defect.BAD_BLOCK: 1}
+    assert findings.damage is None
+
+
 def test_a_simple_block_has_the_time_of_the_packet_before_it() -> None:
     data = section() + interface() + simple(b"early") + enhanced(AT_US, b"one") + simple(b"later")
     assert seen(read(data)[0]) == [(-1_000_000, b"early"), (AT_US, b"one"), (AT_US, b"later")]
