@@ -207,7 +207,7 @@ def _tell(findings: Findings, wanted: Wanted, seconds: float, *, as_json: bool) 
 
 def _judge(findings: Findings, source: Source, *, whole: bool) -> None:
     """End with 1 where less was imported than was asked for, with 130 where it was interrupted."""
-    mistakes = [f"{text}: no packet of the file is from there" for text in source.taken.unseen] if whole else []
+    mistakes = source.taken.missed if whole else []
     if findings.damage is not None:
         mistakes.append(f"the file is {findings.damage}; what stands before it is imported")
     for mistake in mistakes:

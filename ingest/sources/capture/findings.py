@@ -21,9 +21,12 @@ class Defect(StrEnum):
     RTCP = "rtcp"
     UNKNOWN_PAYLOAD_TYPE = "unknown_payload_type"
     PART_OF_A_SAMPLE = "part_of_a_sample"
+    LOOKS_ENCRYPTED = "looks_encrypted"
     STRAY = "stray"
     """Looked like RTP, but no second one with a number near to it came."""
     NOT_CHOSEN = "not_chosen"
+    OTHER_WAY = "other_way"
+    """Of a chosen SSRC, but between other ends, as on the far side of a border element: every packet once more."""
     TOO_MANY_STREAMS = "too_many_streams"
 
 

@@ -15,7 +15,7 @@ _RTCP = range(192, 224)
 
 
 class Packet(NamedTuple):
-    """An RTP packet; the payload is without padding, CSRCs and header extension."""
+    """An RTP packet; the payload is without padding, CSRCs and header extension. `lack`: why it is not there."""
 
     ssrc: int
     sequence: int
@@ -23,19 +23,20 @@ class Packet(NamedTuple):
     payload_type: int
     marker: bool
     payload: bytes
+    lack: Defect | None = None
 
 
-def parse(data: bytes) -> Packet | Defect:
-    """Return the packet in a datagram, or why there is none."""
+def parse(data: bytes, lack: Defect | None = None) -> Packet | Defect:
+    """Return the packet in a datagram, or why there is none. `lack`: why only the datagram's begin is there."""
     if len(data) < HEADER_BYTES:
-        return Defect.RTCP if _is_rtcp(data) else Defect.NOT_RTP
+        return Defect.RTCP if _is_rtcp(data) else lack or Defect.NOT_RTP
     first, second, sequence, timestamp, ssrc = _FIXED.unpack_from(data)
     if first >> 6 != _VERSION:
         return Defect.NOT_RTP
     if second in _RTCP:
         return Defect.RTCP
     start, stop = HEADER_BYTES, len(data)
-    if first & ~0xC0:
+    if lack is None and first & ~0xC0:
         start += (first & _CONTRIBUTORS) * 4
         if first & _EXTENSION:
             # the length follows two bytes that the profile defines, and counts words behind itself
@@ -44,8 +45,9 @@ def parse(data: bytes) -> Packet | Defect:
             # the count includes itself
             stop -= data[-1] or stop + 1
         if start > stop:
-            return Defect.BAD_RTP_HEADER
-    return Packet(ssrc, sequence, timestamp, second & 0x7F, second & _MARKER != 0, data[start:stop])
+            lack = Defect.BAD_RTP_HEADER
+    payload = data[start:stop] if lack is None else b""
+    return Packet(ssrc, sequence, timestamp, second & 0x7F, second & _MARKER != 0, payload, lack)
 
 
 def _is_rtcp(data: bytes) -> bool:

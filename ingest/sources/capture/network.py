@@ -1,8 +1,8 @@
 """A captured frame → the UDP datagram in it. Pure.
 
-Link types: Ethernet with any VLAN tags, raw IP, Linux cooked (both), BSD loopback. IPv4 and IPv6 with extension
-headers. Nothing is put together from fragments, no tunnel is opened, no checksum is looked at: capturing machines see
-their own packets before those are filled in.
+Link types: Ethernet and Linux cooked (both) with any VLAN tags, raw IP, BSD loopback. IPv4 and IPv6 with extension
+headers. Nothing is put together from fragments: the first one has the datagram's begin, which is enough for a number.
+No tunnel is opened, and no checksum is looked at: capturing machines see their own packets before those are filled in.
 """
 
 import struct
@@ -18,8 +18,9 @@ _ETHER_TYPES = {0x0800: _IPV4, 0x86DD: _IPV6}
 _VLANS = (0x8100, 0x88A8, 0x9100)
 _FRAGMENT_HEADER, _AUTHENTICATION = 44, 51
 _OPTION_HEADERS = (0, 43, 60, _AUTHENTICATION, 135)
-_MORE_OR_OFFSET = 0x3FFF
-_UDP_BYTES, _IPV4_BYTES, _IPV6_BYTES = 8, 20, 40
+_MORE, _OFFSET = 0x2000, 0x1FFF
+_OFFSET_IPV6, _MORE_IPV6 = 0xFFF8, 1
+_UDP_BYTES, _IPV4_BYTES, _IPV6_BYTES, _FRAGMENT_BYTES = 8, 20, 40, 8
 _ETHERNET = struct.Struct(">12xH")
 _SHORT = struct.Struct(">H")
 _TWO = struct.Struct(">HH")
@@ -28,11 +29,15 @@ _SIX = struct.Struct(">4xHB")
 
 
 class Datagram(NamedTuple):
-    """A UDP datagram. Its ends are address and port as they stand in the packet: 6 bytes, or 18."""
+    """A UDP datagram. Its ends are address and port as they stand in the packet: 6 bytes, or 18.
+
+    `lack`: why only the begin of its payload is there, CUT_SHORT or FRAGMENT.
+    """
 
     source: bytes
     destination: bytes
     payload: bytes
+    lack: Defect | None = None
 
 
 def end_text(end: bytes) -> str:
@@ -71,8 +76,10 @@ def datagram(link: int, data: bytes) -> Datagram | Defect:
 
 def _ethernet(data: bytes) -> int:
     """Return where the IP packet begins, -1 where there is none. Raises `struct.error` where the frame ends before."""
-    kind = _ETHERNET.unpack_from(data)[0]
-    start = 14
+    return _behind_tags(data, _ETHERNET.unpack_from(data)[0], 14)
+
+
+def _behind_tags(data: bytes, kind: int, start: int) -> int:
     while kind in _VLANS:
         kind = _SHORT.unpack_from(data, start + 2)[0]
         start += 4
@@ -80,11 +87,11 @@ def _ethernet(data: bytes) -> int:
 
 
 def _cooked(data: bytes) -> int:
-    return 16 if _SHORT.unpack_from(data, 14)[0] in _ETHER_TYPES else -1
+    return _behind_tags(data, _SHORT.unpack_from(data, 14)[0], 16)
 
 
 def _cooked_2(data: bytes) -> int:
-    return 20 if _SHORT.unpack_from(data)[0] in _ETHER_TYPES else -1
+    return _behind_tags(data, _SHORT.unpack_from(data)[0], 20)
 
 
 def _raw(_: bytes) -> int:
@@ -117,11 +124,12 @@ def _ipv4(data: bytes, start: int) -> Datagram | Defect:
     stop = start + total if total else len(data)
     if header < _IPV4_BYTES or stop < start + header:
         return Defect.BAD_LENGTH
-    if fragment & _MORE_OR_OFFSET:
+    if fragment & _OFFSET:
         return Defect.FRAGMENT
     if protocol != _UDP:
         return Defect.NOT_UDP
-    return _udp(data, start + header, stop, data[start + 12 : start + 16], data[start + 16 : start + 20])
+    ends = data[start + 12 : start + 16], data[start + 16 : start + 20]
+    return _udp(data, start + header, stop, *ends, whole=not fragment & _MORE)
 
 
 def _ipv6(data: bytes, start: int) -> Datagram | Defect:
@@ -131,18 +139,28 @@ def _ipv6(data: bytes, start: int) -> Datagram | Defect:
     while following in _OPTION_HEADERS:
         size = data[at + 1]
         following, at = data[at], at + (4 * (size + 2) if following == _AUTHENTICATION else 8 * (size + 1))
+    whole = True
     if following == _FRAGMENT_HEADER:
-        return Defect.FRAGMENT
+        offset = _SHORT.unpack_from(data, at + 2)[0]
+        if offset & _OFFSET_IPV6:
+            return Defect.FRAGMENT
+        whole, following, at = not offset & _MORE_IPV6, data[at], at + _FRAGMENT_BYTES
     if following != _UDP:
         return Defect.NOT_UDP
-    return _udp(data, at, stop, data[start + 8 : start + 24], data[start + 24 : start + 40])
+    return _udp(data, at, stop, data[start + 8 : start + 24], data[start + 24 : start + 40], whole=whole)
 
 
-def _udp(data: bytes, at: int, stop: int, source: bytes, destination: bytes) -> Datagram | Defect:
-    """Return the datagram at a place; `stop` is where its IP packet ends."""
+def _udp(  # noqa: PLR0913 - what an IP packet says
+    data: bytes, at: int, stop: int, source: bytes, destination: bytes, *, whole: bool
+) -> Datagram | Defect:
+    """Return the datagram at a place; `stop` is where its IP packet ends, which is `whole` or its first fragment."""
     length = _TWO.unpack_from(data, at + 4)[0]
-    if length < _UDP_BYTES or at + length > stop:
+    end = at + length
+    lack = None if whole else Defect.FRAGMENT
+    if length < _UDP_BYTES or (end > stop and whole):
         return Defect.BAD_LENGTH
-    if at + length > len(data):
-        return Defect.CUT_SHORT
-    return Datagram(source + data[at : at + 2], destination + data[at + 2 : at + 4], data[at + 8 : at + length])
+    if end > stop:
+        end = stop
+    elif end > len(data):
+        lack = Defect.CUT_SHORT
+    return Datagram(source + data[at : at + 2], destination + data[at + 2 : at + 4], data[at + 8 : end], lack)

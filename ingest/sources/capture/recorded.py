@@ -42,7 +42,7 @@ class RecordedAudio:
         self._opened = False
 
     @property
-    def unseen(self) -> list[str]:
+    def missed(self) -> list[str]:
         """Nothing can be chosen."""
         return []
 

@@ -22,8 +22,8 @@ class Import(Protocol):
     """A file on its way to be sessions."""
 
     @property
-    def unseen(self) -> list[str]:
-        """What was chosen and is not in the file, as far as it was read."""
+    def missed(self) -> list[str]:
+        """What is wrong with what was chosen, as far as the file was read, a sentence each."""
 
     def feed(self, data: bytes) -> list[Timed]:
         """Take the next piece."""
@@ -70,9 +70,9 @@ class CapturedPackets:
         self._findings = findings
 
     @property
-    def unseen(self) -> list[str]:
-        """The choices that no packet fits."""
-        return self._protocol.unseen
+    def missed(self) -> list[str]:
+        """What is wrong with the choices that made no session."""
+        return self._protocol.missed
 
     def feed(self, data: bytes) -> list[Timed]:
         """Return what a piece of the file says."""
@@ -88,7 +88,7 @@ class CapturedPackets:
             if isinstance(found, Defect):
                 passed_over[found] += 1
                 continue
-            packet = parse(found.payload)
+            packet = parse(found.payload, found.lack)
             if isinstance(packet, Defect):
                 passed_over[packet] += 1
                 continue

@@ -51,7 +51,19 @@ def test_rtcp_between_the_packets_is_told_apart(second: int) -> None:
     ],
 )
 def test_a_header_that_reaches_behind_the_packet_is_bad(data: bytes) -> None:
-    assert parse(data) is Defect.BAD_RTP_HEADER
+    found = parse(data)
+    assert isinstance(found, Packet)
+    assert (found.payload, found.lack) == (b"", Defect.BAD_RTP_HEADER)
+
+
+@pytest.mark.parametrize("lack", [Defect.CUT_SHORT, Defect.FRAGMENT])
+def test_of_a_datagram_whose_begin_is_there_the_header_is_read(lack: Defect) -> None:
+    data = packets.rtp(SENT, csrc=(1, 2), extension=bytes(8), padding=9)
+    for size in (12, 15, 25, 40):
+        assert parse(data[:size], lack) == READ._replace(payload=b"", lack=lack)
+    assert parse(data[:11], lack) is lack
+    assert parse(b"\x80\xc8" + bytes(6), lack) is Defect.RTCP
+    assert parse(bytes(12), lack) is Defect.NOT_RTP
 
 
 @given(st.binary(max_size=100))

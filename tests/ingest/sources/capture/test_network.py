@@ -54,10 +54,10 @@ def test_extension_headers_of_ipv6_are_stepped_over() -> None:
         (Link.RAW, b"\x00" * 40, Defect.NOT_IP),
         (Link.RAW, ip(FOUR[20:], FROM[0], TO[0], 6), Defect.NOT_UDP),
         (Link.RAW, ip(FOUR[20:], FROM_6[0], TO_6[0], 58), Defect.NOT_UDP),
-        (Link.RAW, ip(FOUR[20:], FROM[0], TO[0], 17, fragment=0x2000), Defect.FRAGMENT),
+        (Link.RAW, ip(FOUR[20:], FROM[0], TO[0], 17, fragment=0x2005), Defect.FRAGMENT),
         (Link.RAW, ip(FOUR[20:], FROM[0], TO[0], 17, fragment=5), Defect.FRAGMENT),
-        (Link.RAW, ip(bytes(8) + FOUR[20:], FROM_6[0], TO_6[0], 44), Defect.FRAGMENT),
-        (Link.RAW, FOUR[:-1], Defect.CUT_SHORT),
+        (Link.RAW, ip(bytes([17, 0, 0, 8]) + bytes(4) + FOUR[20:], FROM_6[0], TO_6[0], 44), Defect.FRAGMENT),
+        (Link.RAW, FOUR[:27], Defect.CUT_SHORT),
         (Link.RAW, SIX[:30], Defect.CUT_SHORT),
         (Link.ETHERNET, frame(FOUR)[:13], Defect.CUT_SHORT),
         (Link.ETHERNET, b"", Defect.CUT_SHORT),
@@ -69,6 +69,33 @@ def test_extension_headers_of_ipv6_are_stepped_over() -> None:
 )
 def test_a_frame_without_a_datagram_says_why(link: int, data: bytes, defect: Defect) -> None:
     assert datagram(link, data) is defect
+
+
+@pytest.mark.parametrize("link", [Link.LINUX_COOKED, Link.LINUX_COOKED_2])
+def test_vlan_tags_of_cooked_frames_are_stepped_over(link: Link) -> None:
+    at, start = (14, 16) if link == Link.LINUX_COOKED else (0, 20)
+    plain = frame(FOUR, link)
+    tagged = plain[:at] + b"\x81\x00" + plain[at + 2 : start] + b"\x00\x07\x08\x00" + plain[start:]
+    found = datagram(link, tagged)
+    assert isinstance(found, Datagram)
+    assert found.payload == b"media"
+
+
+@pytest.mark.parametrize("packet", [FOUR, SIX])
+def test_of_a_frame_that_was_cut_short_the_begin_is_there(packet: bytes) -> None:
+    found = datagram(Link.RAW, packet[:-2])
+    assert isinstance(found, Datagram)
+    assert (found.payload, found.lack) == (b"med", Defect.CUT_SHORT)
+
+
+def test_the_first_fragment_has_the_begin_of_the_datagram() -> None:
+    long = udp(b"media" * 10, FROM, TO)[20:]
+    four = ip(long[:16], FROM[0], TO[0], 17, fragment=0x2000)
+    six = ip(bytes([17, 0, 0, 1]) + bytes(4) + long[:16], FROM_6[0], TO_6[0], 44)
+    for packet in (four, six):
+        found = datagram(Link.RAW, packet + b"beyond")
+        assert isinstance(found, Datagram)
+        assert (found.payload, found.lack) == (b"mediamed", Defect.FRAGMENT)
 
 
 def test_a_packet_captured_before_its_length_was_filled_in_reaches_to_the_end() -> None:

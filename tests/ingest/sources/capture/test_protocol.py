@@ -151,7 +151,7 @@ def test_two_directions_share_a_session_and_its_clock(external: str, internal: s
     }
     assert next(one.position_samples for one in records if one.stream == OTHER_SSRC) == 203 * 8
     assert taken.of(SessionClosed) == [SessionClosed(opened.key, Reason.END, 500 * 160, ClosedBy.LOCAL)]
-    assert not taken.protocol.unseen
+    assert not taken.protocol.missed
 
 
 def test_with_a_choice_everything_else_is_passed_over() -> None:
@@ -163,10 +163,49 @@ def test_with_a_choice_everything_else_is_passed_over() -> None:
     assert (opened.channels, opened.info.conversation_id) == (Channels.INTERNAL, f"file-{OTHER_SSRC:08x}")
 
 
+def relayed(packets: Iterable[Packet], after_us: int = 900) -> list[Packet]:
+    """Return the packets, and each once more on the other side of a border element."""
+    far = {"source": ("192.0.2.2", 7000), "destination": ("192.0.2.9", 7000)}
+    twice = [two for one in packets for two in (one, one._replace(arrival_us=one.arrival_us + after_us, **far))]
+    return sorted(twice, key=lambda one: one.arrival_us)
+
+
+def test_a_chosen_ssrc_on_both_sides_of_a_border_element_is_taken_once() -> None:
+    made = scenario("dtx_without_marker")
+    taken = Taken(relayed(made.packets), Wanted("file", pairs=(Pair(choice_of(str(SSRC))),)))
+    assert [one.source_sequence for one in taken.of(AudioReceived)] == [one.sequence for one in made.packets]
+    assert len(taken.of(SessionOpened)) == 1
+    assert taken.findings.passed_over == {Defect.OTHER_WAY: len(made.packets)}
+
+
+def test_a_chosen_ssrc_that_moved_to_other_ends_is_followed() -> None:
+    sender = Sender(SSRC)
+    sender.audio(20)
+    sender.now_us += 500_000
+    sender.destination = ("192.0.2.7", 9000)
+    sender.audio(20)
+    packets = arrived(sender.sent)
+    taken = Taken(packets, Wanted("file", pairs=(Pair(choice_of(str(SSRC))),)))
+    assert len(taken.of(AudioReceived)) == 40
+    assert len(taken.of(SessionOpened)) == len(taken.of(SessionClosed)) == 1
+    assert taken.of(SessionClosed)[0].position_samples == 20 * 160 + 4000 + 20 * 160
+
+
+def test_a_choice_with_types_nobody_explained_says_so() -> None:
+    taken = Taken(scenario("dynamic_type").packets, Wanted("file", pairs=(Pair(choice_of(str(SSRC))),)))
+    assert taken.protocol.missed == [f"{SSRC:08x}: has only payload types that nobody explained"]
+    other = Taken(scenario("dynamic_type").packets, Wanted("file", pairs=(Pair(choice_of("1")),)))
+    assert other.findings.passed_over == {Defect.NOT_CHOSEN: 298}
+    assert not other.findings.payload_types
+
+
 def test_a_choice_that_nothing_fits_is_told() -> None:
     pair = Pair(choice_of("0x1"), choice_of("192.0.2.2:1"))
     taken = Taken(scenario("clean").packets, Wanted("file", pairs=(pair,)))
-    assert taken.protocol.unseen == ["00000001", "192.0.2.2:1"]
+    assert taken.protocol.missed == [
+        "00000001: no packet of the file is from there",
+        "192.0.2.2:1: no packet of the file is from there",
+    ]
     assert not taken.facts
 
 
@@ -176,6 +215,18 @@ def test_a_telephone_event_keeps_its_number_and_loses_its_digit() -> None:
     assert len(events) == 30
     assert {(one.payload, one.duration_samples) for one in events} == {(b"", 0)}
     assert [fact.event.digit for fact in taken.of(EventReceived)] == [None] * 3
+
+
+def test_a_late_packet_about_an_earlier_key_is_no_other_key() -> None:
+    sender = Sender(SSRC)
+    sender.audio(5)
+    for digit in (1, 2):
+        sender.event(digit, 4)
+    sent = sorted(sender.sent, key=lambda one: one.sent_us)
+    last_of_first = next(index for index, one in enumerate(sent) if one.number == 1010)
+    packets = [one.packet for one in deliver(sent, delays_us={last_of_first: 90_000})]
+    told = [fact.event.digit for fact in Taken(packets, Wanted("file", publish_digits=True)).of(EventReceived)]
+    assert told == ["1", "2"]
 
 
 def test_digits_are_published_where_that_is_asked_for() -> None:
@@ -198,6 +249,29 @@ def test_events_do_not_move_the_audio_behind_them() -> None:
         one.timestamp - first for one in made.packets
     ]
     assert not taken.of(Mark)
+
+
+def test_what_is_of_another_clock_than_its_session_says_so() -> None:
+    sender = Sender(SSRC, payload_type=96, clock_hz=16_000, frame_ticks=320, payload_bytes=640)
+    sender.audio(50)
+    sender.clock_hz, sender.frame_ticks = 8000, 160
+    sender.event(5, 4)
+    taken = Taken(arrived(sender.sent), Wanted("file", meanings=explained(["96=L16/16000/1"])))
+    event = taken.of(EventReceived)[0].event
+    assert (event.position_samples, event.sample_rate_hz) == (8000, 8000)
+
+
+def test_a_gap_lies_in_the_clock_of_its_session() -> None:
+    sender = Sender(SSRC)
+    sender.audio(50)
+    sender.payload_type, sender.clock_hz, sender.frame_ticks, sender.payload_bytes = 96, 16_000, 320, 640
+    sender.audio(50)
+    sender.restart(7, 5)
+    sender.now_us += 500_000
+    sender.audio(2)
+    taken = Taken(arrived(sender.sent), Wanted("file", meanings=explained(["96=L16/16000/1"])))
+    (gap,) = taken.of(Mark)
+    assert (gap.reason, gap.position_samples, gap.duration_samples) == (Reason.RESTART, 16_000, 4000)
 
 
 def test_an_event_before_any_audio_lies_where_it_arrived() -> None:
@@ -326,6 +400,68 @@ def test_a_stream_without_packets_for_long_ends_and_comes_back_as_another() -> N
     assert closed[0].position_samples == 1600
     opened = taken.of(SessionOpened)
     assert [fact.key for fact in opened].count(closed[0].key) == 2
+
+
+def test_a_stream_alone_in_its_file_ends_as_well() -> None:
+    sender = Sender(SSRC)
+    sender.audio(10)
+    sender.quiet(3 * 3600_000)
+    sender.audio(10)
+    taken = Taken(arrived(sender.sent))
+    assert [one.reason for one in taken.of(SessionClosed)] == [Reason.IDLE, Reason.END]
+    assert [one.position_samples for one in taken.of(AudioReceived)] == [*range(0, 1600, 160)] * 2
+
+
+def test_a_clock_that_was_set_back_keeps_no_session_open() -> None:
+    first, second = Sender(SSRC), Sender(OTHER_SSRC)
+    first.audio(10)
+    packets = arrived(first.sent)
+    first.now_us -= 3600_000_000
+    second.now_us = first.now_us
+    behind = first.number - 1000
+    first.audio(10)
+    second.audio(60_000)
+    packets += arrived(first.sent[behind:] + second.sent)
+    taken = Taken(packets)
+    assert [one.reason for one in taken.of(SessionClosed)] == [Reason.IDLE, Reason.END]
+    assert [one.position_samples for one in taken.of(AudioReceived) if one.stream == SSRC] == [*range(0, 3200, 160)]
+
+
+def test_two_packets_hours_apart_are_no_stream() -> None:
+    sender = Sender(SSRC)
+    sender.audio(1)
+    sender.quiet(3600_000)
+    sender.audio(1)
+    taken = Taken(arrived(sender.sent))
+    assert not taken.facts
+    assert taken.findings.passed_over == {Defect.STRAY: 2}
+
+
+def encrypted(packets: Iterable[Packet], tag_bytes: int) -> list[Packet]:
+    """Return the packets as SRTP has them, as far as anybody can see."""
+    return [one._replace(payload=one.payload[::-1] + bytes(range(tag_bytes))) for one in packets]
+
+
+@pytest.mark.parametrize("tag_bytes", [4, 10, 16])
+def test_of_streams_that_look_encrypted_the_numbers_are_kept_and_no_noise_is_published(tag_bytes: int) -> None:
+    made = scenario("random_loss")
+    taken = Taken(encrypted(made.packets, tag_bytes))
+    records = taken.of(AudioReceived)
+    assert [one.source_sequence for one in records] == [one.sequence for one in made.packets]
+    assert {(one.payload, one.duration_samples) for one in records} == {(b"", 0)}
+    first = made.packets[0].timestamp
+    assert [one.position_samples for one in records] == [one.timestamp - first for one in made.packets]
+    assert taken.findings.passed_over == {Defect.LOOKS_ENCRYPTED: len(made.packets)}
+
+
+def test_a_packet_of_the_wrong_length_makes_no_stream_look_encrypted_for_long() -> None:
+    packets = list(scenario("clean").packets)
+    packets[0] = packets[0]._replace(payload=packets[0].payload + bytes(10))
+    taken = Taken(packets)
+    assert [one.payload for one in taken.of(AudioReceived)] == [b"", b"", *(one.payload for one in packets[2:])]
+    later = list(scenario("clean").packets)
+    later[50] = later[50]._replace(payload=later[50].payload + bytes(10))
+    assert [one.payload for one in Taken(later).of(AudioReceived)] == [one.payload for one in later]
 
 
 def test_told_to_stop_every_session_ends_behind_a_gap_of_unknown_length() -> None:

@@ -71,7 +71,7 @@ def test_bad_frames_are_counted_and_the_rest_is_taken() -> None:
         (frame(udp(b"\x80\xc8" + bytes(26), FROM, TO)), Defect.RTCP),
         (frame(udp(b"\xa0\x00" + bytes(10) + b"\xff", FROM, TO)), Defect.BAD_RTP_HEADER),
         (frame(ip(bytes(20), FROM[0], TO[0], 6)), Defect.NOT_UDP),
-        (frame(ip(bytes(20), FROM[0], TO[0], 17, fragment=0x2000)), Defect.FRAGMENT),
+        (frame(ip(bytes(20), FROM[0], TO[0], 17, fragment=0x2005)), Defect.FRAGMENT),
         (frame(udp(rtp(packets[0]), FROM, TO))[:-4], Defect.CUT_SHORT),
         (bytes(60), Defect.NOT_IP),
         (frame(ip(bytes(3), FROM[0], TO[0], 17)), Defect.CUT_SHORT),
@@ -82,7 +82,8 @@ def test_bad_frames_are_counted_and_the_rest_is_taken() -> None:
         data += pcap_record(index, broken)
         data += pcap_record(index, good[index]) if index < len(good) else b""
     timed, findings = taken(data)
-    assert payloads(timed) == [one.payload for one in packets]
+    # of the stream's own packet that was cut short the number is kept
+    assert payloads(timed) == [*(one.payload for one in packets), b""]
     assert findings.frames == len(bad) + len(good)
     assert findings.passed_over == {defect: [each for _, each in bad].count(defect) for _, defect in bad}
 
@@ -130,6 +131,17 @@ def test_streams_cannot_be_chosen_from_a_wav_file() -> None:
 def test_the_streams_of_a_capture_have_one_channel() -> None:
     with pytest.raises(ValueError, match="each of its streams has one channel"):
         begin(pcap_header(), Wanted("file", channels=Channels.EXTERNAL_INTERNAL), Findings())
+
+
+def test_a_capture_of_headers_alone_gives_the_numbers() -> None:
+    packets = scenario("random_loss").packets[:100]
+    frames = [(one.arrival_us, frame(udp(rtp(one), FROM, TO))[:60]) for one in packets]
+    timed, findings = taken(pcap_header() + b"".join(pcap_record(*one) for one in frames))
+    records = [fact for _, fact in timed if isinstance(fact, AudioReceived)]
+    assert [(one.source_sequence, one.position_samples, one.payload) for one in records] == [
+        (one.sequence, one.timestamp - packets[0].timestamp, b"") for one in packets
+    ]
+    assert findings.passed_over == {Defect.CUT_SHORT: 100}
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=6), st.integers(1, 200))
