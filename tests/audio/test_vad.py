@@ -106,7 +106,7 @@ def alone() -> tuple[np.ndarray, VadState]:
 ODDS, LAST = alone()
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.data())
 def test_any_grouping_gives_the_same_answers_and_the_same_state(data):
     state = VadState.new(STREAMS)
@@ -138,7 +138,7 @@ def test_answers_come_as_late_as_promised():
     assert 100 + DELAY_FRAMES <= first <= 100 + DELAY_FRAMES + 6
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.data())
 def test_frames_of_a_poll_are_taken_in_turns(data):
     state = VadState.new(STREAMS)
