@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from runtime.clock import Clock, SystemClock
 from runtime.config import KafkaSettings, RegistrySettings
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, Unavailable
 from runtime.kafka import AIOKafkaProducer, partition_counts, start_producer, stop_quietly, translated
 from runtime.registry import Registry
 from runtime.version import version
@@ -38,7 +38,8 @@ async def audited(
     """Write that the deed begins (outcome UNKNOWN), yield, and write SUCCESS or FAILED.
 
     What the block puts into the yielded mapping becomes details of the second event. Raises `ConfigError` or
-    `Unavailable` before the block where the first event cannot be stored: then nothing may be done.
+    `Unavailable` before the block where the first event cannot be stored: then nothing may be done. Where a deed fails
+    and that cannot be stored either, a group of both errors is raised.
     """
     topic = f"{kafka.topic_prefix}{AUDIT.name}"
     if topic not in await partition_counts(kafka, [topic], _CLIENT_ID):
@@ -52,8 +53,12 @@ async def audited(
         more: dict[str, str] = {}
         try:
             yield more
-        except BaseException:
-            await journal.write(AuditOutcome.FAILED, more)
+        except BaseException as failure:
+            try:
+                await journal.write(AuditOutcome.FAILED, more)
+            except Unavailable as silence:
+                message = "a deed failed, and that could not be audited"
+                raise BaseExceptionGroup(message, [failure, silence]) from None
             raise
         await journal.write(AuditOutcome.SUCCESS, more)
     finally:

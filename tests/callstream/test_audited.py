@@ -79,6 +79,42 @@ async def test_without_the_topic_nothing_is_done(kafka):
     assert done == []
 
 
+WAITED = ("records have waited for Kafka",)
+
+
+class Leaving:
+    """A broker that takes the first event, and is away for the second."""
+
+    def __init__(self):
+        self.stored = 0
+
+    async def send_and_wait(self, topic, value, key):
+        if self.stored:
+            message = "no broker"
+            raise Unavailable(message)
+        self.stored += 1
+
+    async def stop(self):
+        """End."""
+
+
+async def test_why_a_deed_failed_is_told_though_that_cannot_be_audited(monkeypatch):
+    broker = Leaving()
+
+    async def found(_settings, names, *_):
+        return dict.fromkeys(names, 1)
+
+    async def started(*_, **__):
+        return broker
+
+    monkeypatch.setattr(module, "partition_counts", found)
+    monkeypatch.setattr(module, "start_producer", started)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with audited(KafkaSettings(bootstrap_servers="127.0.0.1:1"), NO_REGISTRY, DEED):
+            raise Unavailable(*WAITED)
+    assert [str(error) for error in caught.value.exceptions] == ["records have waited for Kafka", "no broker"]
+
+
 async def test_without_a_broker_nothing_is_done():
     done = []
     with pytest.raises(Unavailable):
