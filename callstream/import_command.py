@@ -30,6 +30,8 @@ from schemas.symbols import AuditAction, Channels
 
 _KIND = "import"
 _INTERRUPTED = 130
+_LONGEST_CHOICE_CHARACTERS = 48
+"""A hyphen and an SSRC, or an IPv6 address and a port."""
 T = TypeVar("T")
 _CHOICE = "by SSRC (123456, 0x1f2e3d4c) or sender's address (192.0.2.1:5004)"
 
@@ -88,7 +90,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     idle_s: Annotated[
         float, typer.Option(min=1, help="A stream of a capture that had no packet for so long is over.")
     ] = 900,
-    patience_s: Annotated[float, typer.Option(min=1, help="How long Kafka may be away.")] = 60,
+    patience_s: Annotated[float, typer.Option(min=1, help="How long records may wait for Kafka.")] = 60,
     publish_digits: Annotated[
         bool, typer.Option("--publish-digits", help="Publish which keys were pressed; they may be of a card's number.")
     ] = False,
@@ -102,7 +104,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     """
     clock = SystemClock()
     wanted = Wanted(
-        name=file.name.removesuffix(file.suffix),
+        name=_name(file),
         conversation=_checked(conversation),
         pairs=_pairs(external or [], internal or []),
         channels=holds.channels if holds else None,
@@ -161,14 +163,21 @@ async def imported(  # noqa: PLR0913, PLR0917 - what an import needs
     finally:
         await client.close()
     await check_topics(kafka)
-    details = {"file": path.name, "bytes": str(source.size_bytes)}
+    details = {
+        "file": path.name.encode(errors="replace").decode(),
+        "bytes": str(source.size_bytes),
+        "publish_digits": str(wanted.publish_digits).lower(),
+    }
     deed = Deed(AuditAction.OTHER, _KIND, wanted.import_id or "", details)
     async with audited(kafka, registry, deed, clock) as more:
         with suppress(RuntimeError, ValueError):  # only the main thread hears signals
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, way.stopping.set)
-        whole = await import_file(outlet_for(kafka, clock), Encoding(store), source, way, clock)
-        more |= {"sessions": str(findings.sessions), "packets": str(findings.packets), "whole": str(whole).lower()}
+        whole = False
+        try:
+            whole = await import_file(outlet_for(kafka, clock), Encoding(store), source, way, clock)
+        finally:
+            more |= {"sessions": str(findings.sessions), "packets": str(findings.packets), "whole": str(whole).lower()}
     return whole
 
 
@@ -219,6 +228,12 @@ def _judge(findings: Findings, source: Source, *, whole: bool) -> None:
         raise typer.Exit(1)
 
 
+def _name(file: Path) -> str:
+    """Return what the conversation ids begin with: whatever a file is called, as much of it as an id can hold."""
+    text = file.name.removesuffix(file.suffix).encode(errors="replace").decode()
+    return text[: LONGEST_ID_CHARACTERS - _LONGEST_CHOICE_CHARACTERS]
+
+
 def _checked(conversation: str | None) -> str | None:
     if conversation is not None and not 0 < len(conversation) <= LONGEST_ID_CHARACTERS:
         message = f"is not of 1 to {LONGEST_ID_CHARACTERS} characters"
@@ -239,7 +254,11 @@ def _pairs(external: list[str], internal: list[str]) -> tuple[Pair, ...]:
 def _moment(text: str | None, clock: Clock) -> float:
     if text is None:
         return clock.wall_s()
-    return _valid("--started-at", lambda: datetime.fromisoformat(text).timestamp())
+    moment_s = _valid("--started-at", lambda: datetime.fromisoformat(text).timestamp())
+    if moment_s < 0:
+        message = "is before 1970"
+        raise typer.BadParameter(message, param_hint="--started-at")
+    return moment_s
 
 
 def _valid(option: str, make: Callable[[], T]) -> T:

@@ -2,8 +2,9 @@
 
 The file is read in pieces, no faster than Kafka takes the records; nothing is kept of it. Like an ingest process this
 one writes TICKs while it runs, and ALIVE for sessions that are quiet in real time. It has no journal: a file can be
-imported again. Told to stop, it ends its sessions behind a GAP of unknown length, both for the reason DRAIN; where
-Kafka is away for too long, what was not stored by then is lost, and readers end those sessions as IDLE.
+imported again. Told to stop, it ends its sessions behind a GAP of unknown length, both for the reason DRAIN; a file
+that cannot be read any further is damaged there. Where Kafka is away for too long, what was not stored by then is lost,
+and readers end those sessions as IDLE.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from uuid import UUID
 from ingest.identity import Lineage, uuid7
 from ingest.outlet import Connection, Outlet, OutletLimits
 from ingest.sequencer import Encoding, Moment, Sequencer
-from ingest.sources.capture.findings import Findings
+from ingest.sources.capture.findings import Damage, Findings
 from ingest.sources.capture.source import LONGEST_HEAD_BYTES, Import, begin
 from ingest.sources.capture.wanted import Timed, Wanted
 from runtime.clock import Clock
@@ -44,18 +45,19 @@ _TOPICS = (topics.AUDIO.name, topics.EVENTS.name)
 
 
 class Source(NamedTuple):
-    """An opened file, read up to where its first piece begins, and who takes it."""
+    """An opened file, read up to where its first piece begins, who takes it, and what that finds."""
 
     file: BinaryIO
     taken: Import
+    findings: Findings
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How an import is published: at the speed of the capture or as fast as Kafka takes it; how long Kafka may be away.
+    """How an import is published: at the speed of the capture or as fast as Kafka takes it.
 
-    `stopping` ends it early.
+    `patience_s`: how long records may wait for Kafka. `stopping` ends it early.
     """
 
     real_time: bool = False
@@ -76,7 +78,7 @@ def open_file(path: Path, wanted: Wanted, findings: Findings) -> Source:
     except (OSError, ValueError) as mistake:
         file.close()
         raise ConfigError([f"{path}: {mistake}"]) from None
-    return Source(file, taken, size_bytes)
+    return Source(file, taken, findings, size_bytes)
 
 
 async def check_topics(kafka: KafkaSettings) -> None:
@@ -113,7 +115,7 @@ def outlet_for(kafka: KafkaSettings, clock: Clock) -> Outlet:
 async def import_file(outlet: Outlet, encoding: Encoding, source: Source, way: Way, clock: Clock) -> bool:
     """Publish a file to its end; return False where it was told to stop before.
 
-    Raises `ConfigError` for topics that do not fit, `Unavailable` where Kafka was away for longer than the patience.
+    Raises `ConfigError` for topics that do not fit, `Unavailable` where records waited for longer than the patience.
     """
     running = _Import(source, encoding, outlet, way, clock)
     async with asyncio.TaskGroup() as tasks:
@@ -123,12 +125,20 @@ async def import_file(outlet: Outlet, encoding: Encoding, source: Source, way: W
             whole = await running.publish()
         finally:
             beating.cancel()
-            outlet.close(min(way.patience_s, _HURRY_S) if way.stopping.is_set() else way.patience_s)
+            outlet.close(way.patience_s)
+        hurrying = tasks.create_task(_hurry(outlet, way))
         await asyncio.wait({writing})
+        hurrying.cancel()
     if outlet.at_risk:
         message = f"Kafka took no more: {outlet.at_risk} records were not stored, their sessions end as idle"
         raise Unavailable(message)
     return whole
+
+
+async def _hurry(outlet: Outlet, way: Way) -> None:
+    """Let a closed outlet end soon once the import is told to stop, before that or now."""
+    await way.stopping.wait()
+    outlet.close(min(way.patience_s, _HURRY_S))
 
 
 class _Import:
@@ -147,18 +157,22 @@ class _Import:
 
     async def publish(self) -> bool:
         """Put everything into the outlet. Raises `Unavailable` where nothing leaves it any more."""
-        file, taken, _ = self._source
+        file, taken, findings, _ = self._source
         stopping = self._way.stopping
         size = SMALL_PIECE_BYTES if self._way.real_time else PIECE_BYTES
-        whole = False
         while not stopping.is_set():
-            piece = file.read(size)
+            try:
+                piece = file.read(size)
+            except OSError as error:
+                findings.damage = Damage(file.tell(), f"it cannot be read, {error.strerror}")
+                await self._put(taken.end(Reason.PEER_ERROR, missing=Reason.OTHER))
+                return True
             if not piece:
-                whole = True
-                break
+                await self._put(taken.end(Reason.END))
+                return True
             await self._put(taken.feed(piece))
-        await self._put(taken.end(Reason.END) if whole else taken.end(Reason.DRAIN, missing=Reason.DRAIN))
-        return whole
+        await self._put(taken.end(Reason.DRAIN, missing=Reason.DRAIN))
+        return False
 
     async def beat(self) -> None:
         """Write TICKs, and ALIVE for sessions that are quiet in real time, until cancelled."""
@@ -204,7 +218,7 @@ class _Import:
         await asyncio.sleep(0)
         while self._outlet.memory_bytes > MOST_WAITING_BYTES and not self._way.stopping.is_set():
             if self._outlet.oldest_age_s() > self._way.patience_s:
-                message = f"Kafka has taken no record for {self._way.patience_s:g} s"
+                message = f"records have waited for Kafka for more than {self._way.patience_s:g} s"
                 raise Unavailable(message)
             await asyncio.sleep(_LOOK_EVERY_S)
 

@@ -1,6 +1,7 @@
 """Mistakes are refused before any connection, each in a line; imports on a real broker: tests/integration."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from audio.wav import WavFormat
+from callstream import import_command
 from callstream.import_command import command, report
 from ingest.sources.capture.findings import Damage, Defect, Findings
 from ingest.sources.capture.wanted import Wanted
@@ -43,6 +45,7 @@ MISTAKES = {
     "one id for two calls": (["--external", "1", "--external", "2", "--conversation", "c"], "is for one call"),
     "no id": (["--conversation", ""], "is not of 1 to"),
     "a time": (["--started-at", "soon"], "Invalid isoformat string"),
+    "a time before all times": (["--started-at", "1969-12-31T23:00:00+00:00"], "is before 1970"),
     "a layout": (["--channels", "stereo"], "is not one of"),
     "a length": (["--frame-ms", "5"], "--frame-ms"),
 }
@@ -53,6 +56,17 @@ def test_a_mistake_is_named_before_any_connection(arguments: list[str], named: s
     result = run(NOWHERE, capture, *arguments)
     assert result.exit_code == 2
     assert named in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("call.pcap", "call"), ("a.b.wav", "a.b"), (os.fsdecode(b"caf\xe9.pcap"), "caf?")]
+)
+def test_a_file_gives_its_name_to_the_calls_whatever_it_is(name: str, found: str) -> None:
+    assert import_command._name(Path(name)) == found
+    assert (
+        len(import_command._name(Path("a" * 240 + ".pcap"))) + len("-[2001:db8:1111:2222:3333:4444:5555:6666]:65535")
+        <= 200
+    )
 
 
 def test_a_file_of_another_kind_is_named_before_any_connection(tmp_path: Path) -> None:

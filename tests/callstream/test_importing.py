@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import io
 from pathlib import Path
 
 import pytest
@@ -163,7 +165,7 @@ def test_a_broker_that_stays_away_ends_the_import(tmp_path: Path, monkeypatch: p
     source = opened(tmp_path, scenario("clean").packets)
     with pytest.raises(ExceptionGroup) as caught:
         driven(Imported(broker).run(source, Way(patience_s=30)))
-    assert caught.group_contains(Unavailable, match="Kafka has taken no record for 30 s")
+    assert caught.group_contains(Unavailable, match="records have waited for Kafka for more than 30 s")
 
 
 def test_what_is_left_when_the_patience_is_over_is_said(tmp_path: Path) -> None:
@@ -172,6 +174,45 @@ def test_what_is_left_when_the_patience_is_over_is_said(tmp_path: Path) -> None:
     source = opened(tmp_path, scenario("clean").packets[:10])
     with pytest.raises(Unavailable, match="Kafka took no more: 14 records were not stored"):
         driven(Imported(broker).run(source, Way(patience_s=30)))
+
+
+def test_told_to_stop_while_the_last_records_wait_it_does_not_wait_on(tmp_path: Path) -> None:
+    broker = Broker()
+    broker.answering = False
+    source = opened(tmp_path, scenario("clean").packets[:10])
+
+    async def stopped() -> float:
+        loop, way = asyncio.get_running_loop(), Way(patience_s=600)
+        loop.call_later(5, way.stopping.set)
+        with pytest.raises(Unavailable, match="Kafka took no more"):
+            await Imported(broker).run(source, way)
+        return loop.time()
+
+    assert driven(stopped()) < 30
+
+
+class FailingDisk(io.BytesIO):
+    """A file of which only the begin can be read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 3000:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def test_a_file_that_cannot_be_read_any_further_is_damaged_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "PIECE_BYTES", 1000)
+    source = opened(tmp_path, scenario("clean").packets)
+    with source.file:
+        disk = FailingDisk(source.file.read())
+    found = imported(source._replace(file=disk))
+    assert source.findings.damage is not None
+    assert str(source.findings.damage) == "damaged at byte 4000: it cannot be read, Input/output error"
+    assert found.kinds[-2:] == [FrameKind.GAP, FrameKind.CLOSED]
+    assert {list(Reason)[code] for code in found.frames.reason[-2:]} == {Reason.OTHER, Reason.PEER_ERROR}
+    assert found.kinds.count(FrameKind.AUDIO) == 17
 
 
 def test_a_file_without_times_is_as_old_as_its_import(tmp_path: Path) -> None:
