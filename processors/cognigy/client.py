@@ -4,7 +4,7 @@
 symbol of `BotTransport` and a line in `transports`.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from processors.cognigy.events import BotEvent, BotInput
@@ -25,10 +25,11 @@ class BotClient(Protocol):
     def size_bytes(self, said: BotInput) -> int:
         """Return how many bytes an input takes on its way."""
 
-    def send(self, session: str, said: BotInput) -> AsyncIterator[tuple[BotEvent, ...]]:
+    def send(self, session: str, said: BotInput) -> AsyncGenerator[tuple[BotEvent, ...], None]:
         """Send one input, once, and yield what comes of it, together what came together. The last event is `Ended`.
 
-        Raises nothing but for cancellation. Ended before the first byte left is UNSENT, and only that.
+        Nothing is sent before the first event is asked for. Ended before the first byte left is UNSENT, and only that.
+        Raises nothing but for cancellation.
         """
 
     def close(self, session: str) -> None:

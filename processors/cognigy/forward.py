@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Literal
 
 from processors.cognigy.calls import Call, Calls
@@ -30,6 +30,7 @@ from processors.cognigy.logic import (
 from processors.cognigy.report import boundary
 from processors.cognigy.rules import Rules
 from runtime.clock import Clock
+from runtime.errors import UsageError
 from runtime.forwarding import Hands, Job, Received
 from runtime.log import Logger
 from runtime.metrics import COGNIGY_ATTEMPTS, COGNIGY_RESPONSE_SECONDS
@@ -187,35 +188,41 @@ class CognigyForward:
         progress.first_sent_at_s = progress.first_sent_at_s or sent_at_s
         if progress.attempts == 1:
             self._gate.retries.sent()
-        first_s: float | None = None
         said = BotInput(said.turn_id, said.utterance, said.about, self._left_s(turn))
-        async for events in self._client.send(turn.utterance.conversation_id, said):
-            waited_s = self._clock.monotonic_s() - started_s if first_s is None else first_s
-            verdict = events[-1].verdict if isinstance(events[-1], Ended) else None
-            if verdict is None:
-                first_s = waited_s
-                standing = End(
-                    TurnState.SENDING, None, progress.attempts, sent_at_s, waited_s, course.retaken, False, sent_at_s
-                )
-                await course.take(events, standing)
-                continue
-            progress.verdict = verdict
-            COGNIGY_ATTEMPTS.labels(verdict.outcome.value).inc()
-            if verdict.outcome is not Outcome.UNSENT and verdict.error_class != "no_answer":
-                COGNIGY_RESPONSE_SECONDS.observe(waited_s)
-            if verdict.outcome is not Outcome.UNSENT and call is not None:
-                call.told = True
-            end = end_of(
-                verdict,
-                retaken=course.retaken,
-                attempts=progress.attempts,
-                sent_at_s=sent_at_s,
-                waited_s=waited_s,
-                first_sent_at_s=progress.first_sent_at_s,
-            )
-            return events, end
-        message = "a transport ended without a verdict"
-        raise RuntimeError(message)
+        first_s: float | None = None
+        events: tuple[BotEvent, ...] = ()
+        async with aclosing(self._client.send(turn.utterance.conversation_id, said)) as coming:
+            async for events in coming:
+                first_s = self._clock.monotonic_s() - started_s if first_s is None else first_s
+                if isinstance(events[-1], Ended):
+                    break
+                await course.take(events, _standing(progress, sent_at_s, first_s, retaken=course.retaken))
+        if not (events and isinstance(events[-1], Ended)):
+            message = "a transport ended without a verdict"
+            raise UsageError(message)
+        verdict = events[-1].verdict
+        progress.verdict = verdict
+        self._note(verdict, call, first_s or 0.0)
+        end = end_of(
+            verdict,
+            retaken=course.retaken,
+            attempts=progress.attempts,
+            sent_at_s=sent_at_s,
+            waited_s=first_s,
+            first_sent_at_s=progress.first_sent_at_s,
+        )
+        return events, end
+
+    @staticmethod
+    def _note(verdict: Verdict, call: Call | None, waited_s: float) -> None:
+        """Count an attempt; what was not provably unsent has told the bot of the call."""
+        COGNIGY_ATTEMPTS.labels(verdict.outcome.value).inc()
+        if verdict.outcome is Outcome.UNSENT:
+            return
+        if verdict.error_class != "no_answer":
+            COGNIGY_RESPONSE_SECONDS.observe(waited_s)
+        if call is not None:
+            call.told = True
 
     def _about(self, turn: Turn) -> dict[str, object] | None:
         """Return what the bot is told of the call with this input: once, and where it was asked for."""
@@ -283,3 +290,9 @@ class Progress:
             gate.abandoned()
         else:
             gate.judged(verdict)
+
+
+def _standing(progress: Progress, sent_at_s: float, waited_s: float, *, retaken: bool) -> End:
+    """Return how a turn stands whose answer has begun and goes on."""
+    state = TurnState.SENDING
+    return End(state, None, progress.attempts, sent_at_s, waited_s, retaken, first_sent_at_s=progress.first_sent_at_s)

@@ -1,6 +1,6 @@
 """Cognigy's REST endpoint as a transport: one request, one answer; the token is in the URL and in nothing else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pydantic import SecretStr
 
@@ -46,7 +46,7 @@ class RestClient:
         """See `BotClient`."""
         return len(request_of(said))
 
-    async def send(self, session: str, said: BotInput) -> AsyncIterator[tuple[BotEvent, ...]]:  # noqa: ARG002
+    async def send(self, session: str, said: BotInput) -> AsyncGenerator[tuple[BotEvent, ...], None]:  # noqa: ARG002
         """See `BotClient`. The session stands in the body."""
         verdict, outputs = judge(await self.ask(request_of(said)), self._rules)
         yield (*outputs, Ended(verdict))

@@ -1,7 +1,8 @@
 """The bridge as a transport: a link for each call, opened with it and closed after its last input."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from processors.cognigy.bridge.audio import Piece, linear
 from processors.cognigy.bridge.config import BridgeSettings
@@ -80,14 +81,15 @@ class BridgeClient:
         """See `BotClient`."""
         return len(user_input(said).encode())
 
-    async def send(self, session: str, said: BotInput) -> AsyncIterator[tuple[BotEvent, ...]]:
+    async def send(self, session: str, said: BotInput) -> AsyncGenerator[tuple[BotEvent, ...], None]:
         """See `BotClient`."""
         found = self._links.get(session)
         if found is None:
             yield (Ended(Verdict(Outcome.UNSENT, "unreachable", "the call has no connection any more")),)
             return
-        async for events in found[0].send(said):
-            yield events
+        async with aclosing(found[0].send(said)) as coming:
+            async for events in coming:
+                yield events
 
     def speak(self, session: str, piece: Piece) -> None:
         """Send a piece of the caller's voice, where the call has a link."""

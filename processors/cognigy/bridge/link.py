@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from processors.cognigy.bridge.messages import Failure, Message, Reading, read, user_input
 from processors.cognigy.bridge.protocol import Exchange, Limits, Told
@@ -74,7 +75,7 @@ class Link:
             if connection_ is not None:
                 await connection_.close()
 
-    async def send(self, said: BotInput) -> AsyncIterator[tuple[BotEvent, ...]]:
+    async def send(self, said: BotInput) -> AsyncGenerator[tuple[BotEvent, ...], None]:
         """See `BotClient.send`; one at a time."""
         connection = await self._ready(said.left_s)
         if connection is None:
@@ -91,8 +92,9 @@ class Link:
             yield (Ended(self._exchange.lost()),)
             return
         try:
-            async for events in self._answer():
-                yield events
+            async with aclosing(self._answer()) as coming:
+                async for events in coming:
+                    yield events
         finally:
             self._exchange.end()
 
@@ -135,7 +137,7 @@ class Link:
         except TimeoutError:
             return
 
-    async def _answer(self) -> AsyncIterator[tuple[BotEvent, ...]]:
+    async def _answer(self) -> AsyncGenerator[tuple[BotEvent, ...], None]:
         while True:
             try:
                 async with asyncio.timeout(max(0.0, self._exchange.due_s() - self._clock.monotonic_s())):

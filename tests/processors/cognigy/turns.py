@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from processors.cognigy.breaker import Patience
 from processors.cognigy.events import BotEvent, BotInput, Ended
@@ -95,7 +95,7 @@ class FakeBot:
     def size_bytes(self, said: BotInput) -> int:
         return len(request_of(said))
 
-    async def send(self, session: str, said: BotInput) -> AsyncIterator[tuple[BotEvent, ...]]:
+    async def send(self, session: str, said: BotInput) -> AsyncGenerator[tuple[BotEvent, ...], None]:
         self.asked.append(json.loads(request_of(said)))
         self._clock.advance(self.takes_s)
         for act in self.before_answer:
