@@ -51,6 +51,8 @@ class Plan:
     turns: int
     seconds: float
     workers: int = 2
+    resend: bool = False
+    """What may have been sent is sent again: then the bot takes some inputs twice, and the verdict must say so."""
     actions: tuple[str, ...] = KINDS
     pause_s: tuple[float, float] = (3.0, 8.0)
 
@@ -62,7 +64,7 @@ class Plan:
 class Worker:
     """cognigy as a process that may be killed and frozen."""
 
-    def __init__(self, kafka: KafkaSettings, bot: CognigyServer, folder: Path, number: int) -> None:
+    def __init__(self, kafka: KafkaSettings, bot: CognigyServer, folder: Path, number: int, *, resend: bool) -> None:
         self.log = folder / f"worker-{number}.log"
         self.frozen = False
         variables = {
@@ -76,6 +78,7 @@ class Worker:
             # whatever is late because somebody was killed must be carried, not given up
             "COGNIGY_MAX_INPUT_AGE_S": "3600",
             "COGNIGY_READ_TIMEOUT_S": "5",
+            "COGNIGY_ON_AMBIGUOUS": "resend" if resend else "skip_and_flag",
             "COGNIGY_OUTAGE_LONGEST_REST_S": "3",
             "COGNIGY_FORWARDER_SESSION_TIMEOUT_MS": str(SESSION_MS),
             "COGNIGY_FORWARDER_HEARTBEAT_INTERVAL_MS": "300",
@@ -245,7 +248,7 @@ class BotRun:
     # --- what is done to them -----------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._workers.append(Worker(self._kafka, self._bot, self.folder, self._started))
+        self._workers.append(Worker(self._kafka, self._bot, self.folder, self._started, resend=self.plan.resend))
         self._started += 1
 
     async def _act(self, kind: str) -> None:

@@ -12,12 +12,12 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 async def test_no_kill_freeze_rebalance_or_restart_loses_repeats_or_reorders_an_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = Plan(seed=3, conversations=60, turns=10, seconds=40, pause_s=(1.0, 3.0))
+    plan = Plan(seed=3, conversations=50, turns=8, seconds=25, pause_s=(1.0, 2.0))
     run = BotRun(plan, tmp_path)
     verdict = await run.run()
     with capsys.disabled():
         print(f"\n{verdict.result(**run.done)}")  # noqa: T201
     assert verdict.good, verdict
-    assert verdict.inputs == 600
-    assert sum(run.done.values()) >= 4
-    assert verdict.states["ANSWERED"] > 450
+    assert verdict.inputs == 400
+    assert sum(run.done.values()) >= 3
+    assert verdict.states["ANSWERED"] > 300
