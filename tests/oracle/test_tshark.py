@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import pytest
 
+from audio.numbers import extend
 from schemas.records import LossReport
 from tests.captures.packets import Packet
 from tests.captures.scenarios import NAMES, OTHER_SSRC, SSRC
 from tests.captures.sending import StreamTruth
 from tests.oracle.ours import reports
-from tests.oracle.tshark import Stream, answers, ask, capture, digest, is_installed, made
+from tests.oracle.tshark import Stream, answers, ask, capture, digest, is_installed, made, numbers_digest
 
 LONG = "several_wraps"
 SCENARIOS = [pytest.param(name, marks=[pytest.mark.slow] * (name == LONG)) for name in NAMES]
@@ -131,6 +132,19 @@ def test_ours_and_tsharks_agree_or_the_difference_has_a_name(name: str, folder: 
         else:
             assert (theirs.jitter_mean_ms, theirs.jitter_max_ms) == difference.jitter_ms != own
         assert theirs.jitter_min_ms == "-1.000" if name == NO_CLOCK else float(theirs.jitter_min_ms) >= 0
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_numbers_are_extended_as_tshark_extends_them(name: str) -> None:
+    for ssrc, theirs in SAID[name].streams.items():
+        numbers: list[int] = []
+        highest = None
+        for one in made(name).packets:
+            if one.ssrc == ssrc:
+                highest = one.sequence if highest is None else highest
+                numbers.append(extend(one.sequence, highest, 16))
+                highest = max(highest, numbers[-1])
+        assert numbers_digest(numbers) == theirs.extended_sha256
 
 
 def test_where_the_jitters_differ_ours_is_that_of_the_audio_as_it_came_first(folder: Path) -> None:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +31,8 @@ _LINE = re.compile(
 class Stream(NamedTuple):
     """One line of `-z rtp,streams`. Its jitter is the running one of RFC 3550, A.8: least, mean and largest, in ms.
 
-    `lost` is RFC 3550's signed number: what the numbers span, minus what came. Jitters stay as printed.
+    `lost` is RFC 3550's signed number: what the numbers span, minus what came. Jitters stay as printed. Beside it the
+    digest of its extended sequence numbers (`rtp.extseq`), counted from the second packet's.
     """
 
     packets: int
@@ -39,6 +41,7 @@ class Stream(NamedTuple):
     jitter_min_ms: str
     jitter_mean_ms: str
     jitter_max_ms: str
+    extended_sha256: str
 
     @property
     def expected(self) -> int:
@@ -69,14 +72,29 @@ def is_installed() -> bool:
 
 def ask(path: Path) -> Answer:
     """Return what tshark says of a capture."""
-    command = [PROGRAM, "-r", str(path), "-n", "-d", f"udp.port=={_PORT},rtp", "-q", "-z", "rtp,streams"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    told = _told(path, "-q", "-z", "rtp,streams")
+    extended: dict[int, list[int]] = {}
+    # in one pass the first packet of a stream is a cycle ahead, in two passes it is where the first pass ended
+    for line in _told(path, "-2", "-T", "fields", "-e", "rtp.ssrc", "-e", "rtp.extseq").splitlines():
+        ssrc, number = line.split()
+        extended.setdefault(int(ssrc, 16), []).append(int(number))
     streams = {}
     for found in _LINE.finditer(told):
         ssrc, _, packets, lost, percent, *_, least, mean, largest = found.groups()
-        streams[int(ssrc, 16)] = Stream(int(packets), int(lost), percent, least, mean, largest)
+        numbers = numbers_digest(extended[int(ssrc, 16)])
+        streams[int(ssrc, 16)] = Stream(int(packets), int(lost), percent, least, mean, largest, numbers)
     assert streams, told
     return Answer(digest(path), streams)
+
+
+def _told(path: Path, *options: str) -> str:
+    command = [PROGRAM, "-r", str(path), "-n", "-d", f"udp.port=={_PORT},rtp", *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def numbers_digest(numbers: Sequence[int]) -> str:
+    """Return what tells one run of extended numbers from another, wherever it begins; the first one is left out."""
+    return hashlib.sha256(",".join(str(number - numbers[1]) for number in numbers[1:]).encode()).hexdigest()
 
 
 def answers() -> dict[str, Answer]:
