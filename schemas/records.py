@@ -309,6 +309,7 @@ class LossReport:
     origin: Origin
     settings_hash: str = ""
     partial: bool = False
+    closed_reason: Reason = Reason.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import Final
 
 from processors.loss.alarms import Alarms
 from processors.loss.delays import BIN_US
-from processors.loss.report import Cause, Key, Report
+from processors.loss.report import Cause, Key, Report, told_key
 from processors.loss.session import ALL, Counts, Session
 from processors.loss.state import LossState
 from processors.loss.streams import Stream
 from processors.loss.trend import Measured
 from processors.loss.tuning import Tuning
-from schemas.symbols import LossReportKind
+from schemas.symbols import LossReportKind, Reason
 
 _WINDOW, _FINAL = LossReportKind.WINDOW, LossReportKind.FINAL
 _PACKETS_PER_S: Final = 50
@@ -55,11 +55,13 @@ class Ends:
         stream.end_run(session.head)
         stream.numbering.suspect = suspect
         if stream.numbering.proven and key != ALL:
-            self._report.stream(slot, session, cause, key, _FINAL, segment=True)
+            ended = Cause(cause.row, cause.captured_us, Reason.RESTART)
+            self._report.stream(slot, session, ended, key, _FINAL, segment=True)
+        session.told.pop(told_key(key, segment=True), None)
         stream.next_segment(session.head)
 
     def session(self, slot: int, session: Session, cause: Cause, *, may_return: bool) -> None:
-        """End a session: its open window, its alarms, its FINAL reports.
+        """End a session for the reason in `cause`: its open window, its alarms, its FINAL reports.
 
         One that may return is kept: what it says then makes a CORRECTION of each FINAL.
         """
@@ -80,7 +82,7 @@ class Ends:
         if not may_return:
             self._state.drop(slot)
             return
-        session.told = self._report.told(session)
+        session.told = self._report.told(session, cause.closed)
         self._state.returning[slot] = self._state.table.ids[slot]
         session.audio_ms = -1
         for stream in session.streams.values():

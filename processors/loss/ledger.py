@@ -25,6 +25,7 @@ _AUDIO, _CLOSED = FrameKind.AUDIO.code, FrameKind.CLOSED.code
 _PAUSED, _RESUMED, _ALIVE = FrameKind.PAUSED.code, FrameKind.RESUMED.code, FrameKind.ALIVE.code
 _BEGINS: Final = POSITIONED | {FrameKind.OPENED.code, FrameKind.INFO.code, _AUDIO}
 _IDLE, _RESTART = Reason.IDLE.code, Reason.RESTART.code
+_REASONS: Final = tuple(Reason)
 _DUE_AT_ONCE: Final = frozenset({Source.AUDIOHOOK.code})
 """Sources that open a session to send audio; of others none is due before the first one came."""
 
@@ -51,7 +52,7 @@ class Ledger:
         """End a session that has lost its ingest; it may return."""
         session = self._state.open(slot)
         if session is not None:
-            self._ends.session(slot, session, Cause(-1), may_return=True)
+            self._ends.session(slot, session, Cause(-1, closed=Reason.IDLE), may_return=True)
 
     def missing_audio(self, slot: int) -> None:
         """Raise the alarm on a session of which no audio has come for too long."""
@@ -78,11 +79,11 @@ class Ledger:
             start, _ = stated(session, row)
             self._skip(session, row, start)
             self._note_unknown(session)
-            return self._finish(session, row, may_return=row.reason == _IDLE)
+            return self._finish(session, row, row.reason, may_return=row.reason == _IDLE)
         return session
 
-    def _finish(self, session: Session, row: Row, *, may_return: bool) -> Session | None:
-        self._ends.session(row.slot, session, _cause(row), may_return=may_return)
+    def _finish(self, session: Session, row: Row, reason: int, *, may_return: bool) -> Session | None:
+        self._ends.session(row.slot, session, Cause(row.row, row.captured_us, _REASONS[reason]), may_return=may_return)
         return session if may_return else None
 
     def _begin(self, row: Row, session: Session | None) -> Session | None:
@@ -91,7 +92,7 @@ class Ledger:
             return session
         if session is not None:
             if session.total != Counts() or session.window != Counts():
-                self._finish(session, row, may_return=False)
+                self._finish(session, row, _RESTART, may_return=False)
             else:
                 self._state.drop(row.slot)
         session = Session(

@@ -32,10 +32,14 @@ _FINALS: Final = (LossReportKind.FINAL, LossReportKind.CORRECTION)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The row that causes an output, `EXPIRED` where none does, and when it was captured, -1 when not known."""
+    """The row that causes an output, `EXPIRED` where none does, and when it was captured, -1 when not known.
+
+    `closed` is why a session or a segment ends by it.
+    """
 
     row: int
     captured_us: int = -1
+    closed: Reason = Reason.UNKNOWN
 
 
 def ratio(part: float, whole: float) -> float:
@@ -116,7 +120,7 @@ class Report:
         values |= _arrival_values(stream, measures, lag=not final)
         values |= self._loss_values(session, stream, counted, measures)
         values |= _rates(session, counted.frames, counted.payload_bytes, counted.audio, final=final)
-        self._write(slot, session, cause, kind, key, values, told=_told_key(key, segment=segment))
+        self._write(slot, session, cause, kind, key, values, told=told_key(key, segment=segment))
 
     def alarm(  # noqa: PLR0913, PLR0917 - whose alarm it is
         self,
@@ -133,18 +137,18 @@ class Report:
         values = {"alarm": alarm, "alarm_value": value, "alarm_threshold": threshold, "codec": _CODECS[codec]}
         self._write(slot, session, cause, kind, key, values)
 
-    def told(self, session: Session) -> dict[Key, tuple[int, ...]]:
-        """Return the numbers of the FINALs of a session, by which a CORRECTION tells what changed."""
+    def told(self, session: Session, closed: Reason) -> dict[Key, tuple[int, ...]]:
+        """Return the numbers of the FINALs of a session and why it ended: a CORRECTION tells what changed of them."""
         values = _sums(session, final=True) if session.streams else _timeline(session, final=True)
         values |= {"frames": session.total.frames, "bytes": session.total.payload_bytes}
-        told = {ALL: tuple(values.get(name, -1) for name in TOLD)}
+        told = {ALL: (*(values.get(name, -1) for name in TOLD), closed.code)}
         own = session.keys()
         for key in own:
             stream = session.streams[key]
             now = stream.counted()
             for segment, counted in ((False, now), (True, now.since(stream.segment_mark))):
-                numbers = (counted.frames, counted.payload_bytes, *counted[3:10])
-                told[_told_key(key, segment=segment)] = numbers
+                numbers = (counted.frames, counted.payload_bytes, *counted[3:10], closed.code)
+                told[told_key(key, segment=segment)] = numbers
         return told
 
     def _loss_values(self, session: Session, stream: Stream, counted: Counted, measures: Measures) -> dict[str, Any]:
@@ -186,7 +190,7 @@ class Report:
     ) -> None:
         table = self._table
         if kind is _FINAL and (before := session.told.get(key if told is None else told)) is not None:
-            changes = _changes(before, values)
+            changes = _changes(before, values, cause.closed)
             if not changes:
                 return
             kind = LossReportKind.CORRECTION
@@ -210,18 +214,21 @@ class Report:
             "origin": _HOST_FILLS_IN,
             "settings_hash": self._settings_hash,
             "partial": bool(table.partial[slot]),
+            "closed_reason": cause.closed if kind in _FINALS else Reason.UNKNOWN,
         }
         self._emit(cause.row, LossReport(**(shared | values)))
 
 
-def _told_key(key: Key, *, segment: bool) -> Key:
+def told_key(key: Key, *, segment: bool) -> Key:
+    """Return the key of a FINAL in `Session.told`: of the last segment of a stream, or of all of it."""
     return (key[0] + _SEGMENT, key[1]) if segment else key
 
 
-def _changes(before: tuple[int, ...], values: dict[str, Any]) -> str:
+def _changes(before: tuple[int, ...], values: dict[str, Any], closed: Reason) -> str:
+    *numbers, reason = before
     now = [values.get(name, -1) for name in TOLD]
-    changed = [item for item in zip(TOLD, before, now, strict=True) if item[1] != item[2]]
-    return ", ".join(f"{name} {old} -> {new}" for name, old, new in changed)
+    items = [*zip(TOLD, numbers, now, strict=True), ("closed_reason", _REASONS[reason].value, closed.value)]
+    return ", ".join(f"{name} {old} -> {new}" for name, old, new in items if old != new)
 
 
 def _of(stream: Stream, *, final: bool) -> Measures:

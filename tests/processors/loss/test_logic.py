@@ -61,13 +61,48 @@ def test_a_session_that_returns_from_idle_goes_on_and_its_final_is_corrected():
     assert found.state.known == {}
 
 
-def test_a_session_that_returns_from_idle_without_news_corrects_nothing():
+def returned_from_idle(**closed) -> Run:
     call = Call().open().say(6)
     found = run(call)
     found.expire(1000 + 16 * 60_000)
     found.found.clear()
-    found.feed(log_of(Call().close(sequence=call.sequence, position_samples=call.position)))
-    assert found.found == []
+    later = Call()
+    later.sequence, later.position = call.sequence, call.position
+    return found.restart().feed(log_of(later.close(**closed)))
+
+
+def test_a_session_that_returns_from_idle_without_news_corrects_nothing():
+    assert returned_from_idle(reason=Reason.IDLE).found == []
+
+
+def test_a_session_that_returns_from_idle_to_tell_why_it_ended_is_corrected_in_that():
+    (corrected,) = [record for _, record in returned_from_idle(reason=Reason.INGEST_LOST).found]
+    assert (corrected.kind, corrected.closed_reason) == (LossReportKind.CORRECTION, Reason.INGEST_LOST)
+    assert corrected.corrects.startswith("closed_reason IDLE -> INGEST_LOST: ")
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.END, Reason.PEER_ERROR, Reason.SOCKET_LOST, Reason.INGEST_LOST, Reason.IDLE, Reason.DRAIN, Reason.TAKEOVER],
+)
+def test_a_final_says_why_the_session_ended_and_nothing_else_does(reason):
+    call = Call().open()
+    for number in range(600):
+        call.packet(number)
+    found = run(call.close(reason))
+    told = {(record.kind, record.closed_reason) for _, record in found.found}
+    assert told == {(LossReportKind.WINDOW, Reason.UNKNOWN), (LossReportKind.FINAL, reason)}
+
+
+def test_a_session_whose_ingest_died_is_final_by_stream_time_with_that_reason():
+    call = Call().open()
+    for number in range(600):
+        call.packet(number)
+    emitted = run(call).expire(1000 + 15 * 60_000)
+    finals = [record for record in emitted if record.kind is LossReportKind.FINAL]
+    assert len(finals) == 3  # the stream's segment, the stream, the session
+    assert {record.closed_reason for record in finals} == {Reason.IDLE}
+    assert {record.closed_reason for record in emitted if record not in finals} <= {Reason.UNKNOWN}
 
 
 def test_a_stream_that_goes_on_after_idle_has_its_finals_corrected():
