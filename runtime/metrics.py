@@ -275,7 +275,7 @@ COGNIGY_RECORD_SECONDS = Histogram(
 COGNIGY_DOWN = Gauge("callstream_cognigy_bot_down_info", "1 while the bot counts as down: inputs wait, few are tried.")
 COGNIGY_BRIDGE_MESSAGES = Counter(
     "callstream_cognigy_bridge_messages_total",
-    "Messages of bridges, by type; unknown and malformed are types too.",
+    "Messages of bridges, by type; unknown, malformed, binary and repeat are types too.",
     ["type"],
 )
 COGNIGY_UNASKED = Counter(

@@ -186,8 +186,9 @@ class Link:
                 speaking.cancel()
 
     def _take(self, message: Message, connection: Connection) -> None:
-        COGNIGY_BRIDGE_MESSAGES.labels(message.kind).inc()
+        repeats = self._exchange.repeats
         told = self._exchange.take(message, self._clock.monotonic_s())
+        COGNIGY_BRIDGE_MESSAGES.labels("repeat" if self._exchange.repeats > repeats else message.kind).inc()
         if isinstance(message.event, Failure):
             self._log.warning("the bot's side reports an error", peer="bridge", status=message.event.code)
             if message.event.code == _UNAUTHORIZED and connection.token is not None:

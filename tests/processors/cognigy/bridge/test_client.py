@@ -7,13 +7,16 @@ import pytest
 
 from processors.cognigy.bridge.audio import Piece
 from processors.cognigy.events import Complained, Heard, Outcome, Spoke, Understood
+from runtime.metrics import COGNIGY_BRIDGE_MESSAGES
 from schemas.symbols import Codec
 from simulators.bridge.script import Answer, Fault, Message, audio, error, intent, transcript, typed
 from simulators.bridge.server import BridgeServer
 from tests.ingest.showing import eventually
 from tests.processors.cognigy.bridge.lines import CALL, line, said
 
-HEARD = Answer((transcript("yes"),))
+
+def counted(kind):
+    return COGNIGY_BRIDGE_MESSAGES.labels(kind)._value.get()
 
 
 async def test_an_input_is_an_event_and_everything_that_comes_back_is_its_answer():
@@ -61,18 +64,23 @@ async def test_what_answers_nothing_is_passed_on_at_once_without_an_input():
 
 
 async def test_what_nobody_can_read_is_counted_and_ends_nothing():
+    before = counted("malformed"), counted("unknown"), counted("binary")
     async with line() as one:
         odd = [Message(b"\xff\xfe1\x00"), Message("{"), Message("[1]"), typed("weather"), typed("audio", payload="?")]
         one.server.script.queue.append(Answer((*odd, transcript("yes"))))
         events, verdict = await one.send(said())
     assert (events, verdict.outcome, one.server.connections) == ([Heard("yes")], Outcome.ANSWERED, 1)
+    after = counted("malformed"), counted("unknown"), counted("binary")
+    assert [now - then for now, then in zip(after, before, strict=True)] == [3, 1, 1]
 
 
 async def test_a_message_that_comes_twice_under_one_id_counts_once_and_equal_texts_count_each():
     async with line() as one:
         twice = transcript("yes", id="m-1")
         one.server.script.queue.append(Answer((twice, twice, transcript("yes"), transcript("yes"))))
+        before = counted("repeat")
         events, _ = await one.send(said())
+        assert counted("repeat") - before == 1
     assert [event.text for event in events] == ["yes"] * 3
 
 
