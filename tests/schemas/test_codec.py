@@ -5,7 +5,7 @@ import json
 import struct
 
 import pytest
-from fastavro import schemaless_writer
+from fastavro import schemaless_reader, schemaless_writer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from schemas.records import (
     TurnEntry,
 )
 from schemas.symbols import Channel, Reason, SilenceEventKind, TurnState
-from schemas.versions import RECORD_TYPES, newest, parse
+from schemas.versions import RECORD_TYPES, newest, parse, released
 from tests.schemas.strategies import records as any_record
 
 STORE = SchemaStore()
@@ -144,6 +144,29 @@ def test_a_field_an_older_writer_lacks_takes_its_default():
     store = SchemaStore()
     store.add(9, json.dumps(definition))
     assert store.decode(written(9, definition, as_datum(EVENT)), SilenceEvent) == EVENT
+
+
+OLDER = [schema for schema in released() if schema is not newest(schema.folder)]
+
+
+@pytest.mark.parametrize("older", OLDER, ids=lambda schema: f"{schema.folder} v{schema.version}")
+def test_older_versions_of_a_record_are_read_and_can_read_it(older):
+    known = [field["name"] for field in older.definition["fields"]]
+    absent = {field["name"]: field.get("default") for field in newest(older.folder).definition["fields"]}
+
+    @FEW
+    @given(any_record(older.folder))
+    def copes(record):
+        datum = as_datum(record)
+        read = STORE.decode(written(older.local_id, older.definition, datum), RECORD_TYPES[older.folder])
+        assert as_datum(read) == absent | {name: datum[name] for name in known}
+        body = io.BytesIO(STORE.encode(record)[FRAMING_BYTES:])
+        assert schemaless_reader(body, newest(older.folder).parsed, older.parsed) == {
+            name: datum[name] for name in known
+        }
+
+    assert len(absent) > len(known)
+    copes()
 
 
 def test_bytes_an_older_writer_lacks_are_bytes():
