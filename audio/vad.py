@@ -72,10 +72,12 @@ class VoiceDetector:
 
     def step(self, state: VadState, streams: NDArray[np.intp] | slice, samples: NDArray[np.int16]) -> Answers:
         """Bring the chosen rows of `state` one frame on. `samples` is (streams, FRAME_SAMPLES); no row twice."""
-        numbers = state.numbers[streams].T.copy()
+        scratch, count = self._scratch, len(samples)
+        numbers = scratch.array("numbers", NUMBERS, count).view(np.float32).reshape(-1, count)[:NUMBERS]
+        numbers[:] = state.numbers[streams].T
         history = state.history[streams].copy()
-        features = extract(history, numbers[:MEMORY], samples, self._scratch)
-        odds = advance(self._weights, numbers[MEMORY : MEMORY + UNITS], features, self._scratch)
+        features = extract(history, numbers[:MEMORY], samples, scratch)
+        odds = advance(self._weights, numbers[MEMORY : MEMORY + UNITS], features, scratch)
         speech = odds[self.delay_frames] > np.where(numbers[_SPEECH] > 0, _OFF, _ON)
         active = (odds[_ACTIVE_HEAD] > np.where(numbers[_ACTIVE] > 0, _OFF, _ON)) | speech
         numbers[_SPEECH] = speech

@@ -116,14 +116,17 @@ class Scratch:
 def extract(
     history: NDArray[np.int16], memory: Memory, samples: NDArray[np.int16], scratch: Scratch
 ) -> NDArray[np.float32]:
-    """Return the features of the next frame, (FEATURES, streams), whole numbers from -LIMIT to LIMIT.
+    """Return the features of the next frame, (FEATURES, streams), whole numbers from -LIMIT to LIMIT, in `scratch`.
 
     `samples` is (streams, FRAME). `history`, (streams, HISTORY), and `memory`, (MEMORY, streams), go one frame on.
     """
     streams = len(samples)
     whole = scratch.array("whole", streams, _SIZE)
-    # before its first frame a stream was as it begins: a direct current has no edge then
-    whole[:, :HISTORY] = np.where(memory[_AGE, :, np.newaxis] == 0, samples[:, :1], history)
+    whole[:, :HISTORY] = history
+    new = memory[_AGE] == 0
+    if new.any():
+        # before its first frame a stream was as it begins: a direct current has no edge then
+        whole[new, :HISTORY] = samples[new, :1]
     whole[:, HISTORY:] = samples
     history[:] = samples[:, FRAME - HISTORY :]
     power = _power(whole, scratch)
@@ -137,7 +140,10 @@ def extract(
     _tone(bins, sums, strongest, scalars[6:11], scratch)
     _voice(power, memory, scalars[11:13], scratch)
     _shape(whole, scalars[13:22], scratch)
-    return np.clip(np.rint(out, out=out), -LIMIT, LIMIT, out=out).astype(np.float32)
+    np.clip(np.rint(out, out=out), -LIMIT, LIMIT, out=out)
+    found = scratch.array("found", FEATURES, streams).view(np.float32).reshape(-1, streams)[:FEATURES]
+    np.copyto(found, out, casting="same_kind")
+    return found
 
 
 def _power(whole: Real, scratch: Scratch) -> Real:
@@ -214,7 +220,9 @@ def _voice(power: Real, memory: Memory, scalars: Real, scratch: Scratch) -> None
     streams = len(power)
     magnitude = scratch.array("spectrum", streams, 2 * _LAG_BINS).view(np.complex128)
     magnitude[:] = 0
-    magnitude.real[:, _VOICED_BINS] = np.rint(np.sqrt(power[:, _VOICED_BINS]))
+    voiced = power[:, _VOICED_BINS]
+    roots = np.sqrt(voiced, out=scratch.array("ratio", *voiced.shape))
+    magnitude.real[:, _VOICED_BINS] = np.rint(roots, out=roots)
     lags = np.fft.irfft(magnitude, out=scratch.array("windowed", streams, 2 * _LAG_BINS - 2))
     ratio = np.divide(lags[:, _LAGS], lags[:, :1] + _REST, out=scratch.array("ratio", streams, len(_LAG_WEIGHT)))
     ratio *= _LAG_WEIGHT

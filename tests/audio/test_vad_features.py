@@ -11,7 +11,7 @@ def features(samples: np.ndarray) -> np.ndarray:
     """The features of one stream, (frames, FEATURES)."""
     history, memory = np.zeros((1, HISTORY), np.int16), np.zeros((MEMORY, 1), np.float32)
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, 1, FRAME)
-    return np.stack([extract(history, memory, frame, SCRATCH)[:, 0] for frame in frames])
+    return np.stack([extract(history, memory, frame, SCRATCH)[:, 0].copy() for frame in frames])
 
 
 def noise(seconds: float, rms: float, seed: int = 1) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_neighbours_change_nothing(streams):
     history, memory = np.zeros((33, HISTORY), np.int16), np.zeros((MEMORY, 33), np.float32)
     few_history, few_memory = history[-streams:].copy(), memory[:, -streams:].copy()
     for start in range(0, 8000, FRAME):
-        together = extract(history, memory, np.ascontiguousarray(sound[:, start : start + FRAME]), SCRATCH)
+        together = extract(history, memory, np.ascontiguousarray(sound[:, start : start + FRAME]), SCRATCH).copy()
         few = extract(few_history, few_memory, np.ascontiguousarray(sound[-streams:, start : start + FRAME]), SCRATCH)
         assert (together[:, -streams:] == few).all()
     assert (memory[:, -streams:] == few_memory).all()
