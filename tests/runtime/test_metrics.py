@@ -27,6 +27,7 @@ LABELS = {
     "input",  # where an utterance comes from
     "mark",  # what makes a bot's turn remarkable
     "state",  # how a bot's turn ended
+    "type",  # of a message of a bridge
 }
 DECLARED = {name: value for name, value in vars(metrics).items() if isinstance(value, Counter | Gauge | Histogram)}
 
