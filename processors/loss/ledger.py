@@ -11,12 +11,12 @@ from typing import Final
 from audio.arrival import ArrivalWatch
 from processors.loss.alarms import Alarms
 from processors.loss.ends import Ends
-from processors.loss.marks import IN_TRANSIT, POSITIONED, booked_as, cause_column, stated
+from processors.loss.marks import ESTIMATED, IN_TRANSIT, POSITIONED, booked_as, cause_column, stated, with_origin
 from processors.loss.report import Cause, Report
 from processors.loss.rows import AUDIBLE, CHANNEL_OF, MAX_POSITION, MAX_RATE_HZ, MIN_RATE_HZ, NEVER_WRAPS, Row
 from processors.loss.session import Counts, Session
 from processors.loss.state import LossState
-from processors.loss.streams import MAX_GAPS, Gap
+from processors.loss.streams import MAX_GAPS, Gap, Stream
 from processors.loss.tuning import Tuning
 from schemas.symbols import FrameKind, Reason, Source
 
@@ -25,6 +25,7 @@ _AUDIO, _CLOSED = FrameKind.AUDIO.code, FrameKind.CLOSED.code
 _PAUSED, _RESUMED, _ALIVE = FrameKind.PAUSED.code, FrameKind.RESUMED.code, FrameKind.ALIVE.code
 _BEGINS: Final = POSITIONED | {FrameKind.OPENED.code, FrameKind.INFO.code, _AUDIO}
 _IDLE, _RESTART = Reason.IDLE.code, Reason.RESTART.code
+_RECONNECT_ESTIMATED: Final = Reason.RECONNECT.code | ESTIMATED
 _REASONS: Final = tuple(Reason)
 _DUE_AT_ONCE: Final = frozenset({Source.AUDIOHOOK.code})
 """Sources that open a session to send audio; of others none is due before the first one came."""
@@ -142,6 +143,8 @@ class Ledger:
         stream = session.streams.get(key)
         if stream is None:
             stream = self._state.add_stream(row.slot, session, key)
+        if not stream.numbering.bits:
+            _prove(session, stream, row)
         if stream.numbering.begins_anew(row.number, row.number_bits):
             self._ends.segment(row.slot, session, _cause(row), key)
             stream.begin_segment(row)
@@ -190,6 +193,7 @@ class Ledger:
         if row.kind == _RESUMED:
             reason = reason or session.cause
             session.paused = session.cause = 0
+        reason = with_origin(reason, numbered=bool(session.streams))
         gap = (reason, session.head, max(0, stop - session.head))
         if stop > session.head:
             self._move(session, row, stop, booked_as(row), gap)
@@ -201,7 +205,7 @@ class Ledger:
         if to <= session.head:
             return
         cause, session.cause = session.cause, 0
-        gap = (cause, session.head, to - session.head)
+        gap = (with_origin(cause, numbered=bool(session.streams)), session.head, to - session.head)
         if session.paused:
             self._move(session, row, to, "paused", gap)
         elif cause:
@@ -247,3 +251,15 @@ def _note(session: Session, gap: Gap) -> None:
     for gaps in (session.window_gaps, session.gaps):
         if len(gaps) < MAX_GAPS:
             gaps.append(gap)
+
+
+def _prove(session: Session, stream: Stream, row: Row) -> None:
+    """A reconnect lasted as long as was estimated where the stamps of the source go on behind it by as much."""
+    delays = stream.delays
+    if row.stamp_bits >= NEVER_WRAPS or not delays.knows(row.clock_hz, row.stamp_bits):
+        return
+    passed = (delays.unwrapped(row.stamp) - delays.stamp) * row.rate_hz // row.clock_hz - stream.frame_samples
+    estimated = (_RECONNECT_ESTIMATED, row.position - passed, passed)
+    for gaps in (session.window_gaps, session.gaps):
+        if gaps[-1:] == [estimated]:
+            gaps[-1] = (Reason.RECONNECT.code, row.position - passed, passed)

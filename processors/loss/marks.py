@@ -1,4 +1,8 @@
-"""What the marks of a session mean: which column of the counts a reason belongs to, and what a mark states."""
+"""What the marks of a session mean: which column of the counts a reason belongs to, and what a mark states.
+
+calls.audio does not say whose clock measured a gap. It was ours where the numbering is lost (takeover, restart), where
+nothing is numbered, and over a reconnect until the source's own stamps go on behind it by as much.
+"""
 
 from typing import Final
 
@@ -11,6 +15,9 @@ POSITIONED: Final = frozenset({FrameKind.ALIVE.code, FrameKind.PAUSED.code, _RES
 """Kinds of marks that stand somewhere on the timeline."""
 IN_TRANSIT: Final = frozenset({Reason.LOST_IN_NETWORK.code, Reason.LATE.code})
 """Reasons the numbers of the packets tell of anyway."""
+ESTIMATED: Final = 1 << 8
+"""Beside the reason of a gap: its length comes from arrival times."""
+_OURS: Final = frozenset({Reason.RECONNECT.code, Reason.TAKEOVER.code, Reason.RESTART.code})
 _BOOKED_AS: Final = {
     Reason.SECURE_PAUSE.code: "paused",
     Reason.OWN_PAUSE.code: "paused",
@@ -30,6 +37,12 @@ _BOOKED_AS: Final = {
 def cause_column(reason: int) -> str:
     """Return the column of `Counts` for a reason."""
     return _BOOKED_AS.get(reason, "lost")
+
+
+def with_origin(reason: int, *, numbered: bool) -> int:
+    """Return a gap's reason, with `ESTIMATED` where its length comes from arrival times as far as is known now."""
+    ours = reason in _OURS or (reason == Reason.LOST_IN_NETWORK.code and not numbered)
+    return reason | ESTIMATED if ours else reason
 
 
 def booked_as(row: Row) -> str:

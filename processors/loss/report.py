@@ -8,6 +8,7 @@ from uuid import UUID
 
 from processors.loss.delays import NONE, jitter_ms
 from processors.loss.emodel import quality
+from processors.loss.marks import ESTIMATED
 from processors.loss.session import ALL, Session
 from processors.loss.state import LossState
 from processors.loss.streams import Counted, Gap, Measures, Stream
@@ -315,4 +316,6 @@ def _ms(samples: int, session: Session) -> float:
 
 def _gaps(found: Iterable[Gap]) -> Iterable[GapRecord]:
     for reason, start, duration in found:
-        yield GapRecord(reason=_REASONS[reason], start_samples=start, duration_samples=duration)
+        estimated = bool(reason & ESTIMATED)
+        known = _REASONS[reason & ~ESTIMATED]
+        yield GapRecord(reason=known, start_samples=start, duration_samples=duration, estimated=estimated)

@@ -1,6 +1,6 @@
 import pytest
 
-from schemas.symbols import Channel, Channels, FrameKind, LossAlarm, LossReportKind, Reason
+from schemas.symbols import Channel, Channels, FrameKind, LossAlarm, LossReportKind, Reason, Source
 from tests.processors.loss.calls import BASE_S, RATE_HZ, SECOND, Call, Run, gaps_of, log_of, run
 
 WINDOW = 5 * RATE_HZ
@@ -345,3 +345,29 @@ def test_a_packet_that_comes_after_its_place_was_given_up_is_late_and_lost_in_th
     final = stream_of(found)
     assert (final.lost, final.late, final.late_ms, final.reorder_extent, final.reorder_extent_ms) == (0, 1, 20, 14, 280)
     assert final.packet_loss_percent == pytest.approx(100 / 520)
+
+
+def stamped(seconds_behind: float | None) -> Run:
+    """A numbered stream whose connection was lost for half a second; its stamps go on, as far behind, or none are."""
+    call = Call()
+    for number in [*range(50), *range(75, 125)]:
+        if number == 75:
+            call.mark(FrameKind.GAP, 0.5, Reason.RECONNECT)
+        at = number * 160 + (round((seconds_behind or 0) * 8000) if number >= 75 else 0)
+        stamp = {"source_timestamp": at, "source_timestamp_bits": 32, "source_clock_hz": 8000}
+        call.packet(number, **({} if seconds_behind is None else stamp))
+    return run(call.close())
+
+
+@pytest.mark.parametrize(("seconds_behind", "estimated"), [(0, False), (0.02, True), (700, True), (None, True)])
+def test_a_reconnect_is_estimated_unless_the_source_s_stamps_go_on_over_it(seconds_behind, estimated):
+    (gap,) = stamped(seconds_behind).final.gaps
+    assert (gap.reason, gap.start_samples, gap.duration_samples) == (Reason.RECONNECT, RATE_HZ, RATE_HZ // 2)
+    assert gap.estimated is estimated
+
+
+def test_the_gaps_of_a_source_that_numbers_nothing_are_estimated_where_nobody_skipped_them():
+    call = Call(source=Source.APPFOUNDRY).open().say(2)
+    call.mark(FrameKind.GAP, 0.5, Reason.LOST_IN_NETWORK).say(1).mark(FrameKind.DISCARDED, 1).say(1)
+    gaps = run(call.close()).final.gaps
+    assert [(gap.reason, gap.estimated) for gap in gaps] == [(Reason.LOST_IN_NETWORK, True), (Reason.UNKNOWN, False)]
