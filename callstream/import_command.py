@@ -18,7 +18,7 @@ from callstream.audited import Deed, audited
 from callstream.importing import Source, Way, check_topics, import_file, open_file, outlet_for
 from ingest.dialling import LONGEST_ID_CHARACTERS
 from ingest.sequencer import Encoding
-from ingest.sources.capture.findings import Findings
+from ingest.sources.capture.findings import Defect, Findings
 from ingest.sources.capture.payload_types import STATIC, explained
 from ingest.sources.capture.wanted import Pair, Wanted, choice_of
 from runtime.clock import Clock, SystemClock
@@ -32,6 +32,11 @@ _KIND = "import"
 _INTERRUPTED = 130
 _LONGEST_CHOICE_CHARACTERS = 48
 """A hyphen and an SSRC, or an IPv6 address and a port."""
+_HINTS = {
+    Defect.CUT_SHORT: " (the capture has only the begin of each packet: raise its snap length)",
+    Defect.LOOKS_ENCRYPTED: " (SRTP? decrypt the capture first; numbers are imported, payloads left out)",
+    Defect.OTHER_WAY: " (a chosen SSRC between other ends too: choose by the sender's address to take that side)",
+}
 T = TypeVar("T")
 _CHOICE = "by SSRC (123456, 0x1f2e3d4c) or sender's address (192.0.2.1:5004)"
 
@@ -207,7 +212,7 @@ def _tell(findings: Findings, wanted: Wanted, seconds: float, *, as_json: bool) 
         f"{found['capture_s']:.1f} s captured, imported in {seconds:.1f} s"
     )
     for kind, count in found["passed_over"].items():
-        typer.echo(f"passed over: {kind} {count}")
+        typer.echo(f"passed over: {kind} {count}{_HINTS.get(Defect(kind), '')}")
     for number, count in found["payload_types"].items():
         typer.echo(f"payload type {number}: {count} packets; --payload-type {number}=NAME/HZ says what it is")
     if findings.cut_off_bytes:

@@ -38,6 +38,8 @@ SMALL_PIECE_BYTES = 4 * 1024
 MOST_WAITING_BYTES = 32 * 2**20
 TICK_EVERY_S = 5.0
 _LOOK_EVERY_S = 0.01
+_SET_BACK_S = 1.0
+"""A capture's times that go back by more are of a clock that was set: the pace goes on from there."""
 _HURRY_S = 10.0
 """How long Kafka may be away once the import was told to stop."""
 _BATCH_BYTES = 256 * 1024
@@ -153,7 +155,7 @@ class _Import:
         self._sequencer = Sequencer(encoding, self._new_id, Lineage())
         self._began_s: float | None = None
         self._first_s = -1.0
-        self._media_s = -1.0
+        self._due_s = -1.0
 
     async def publish(self) -> bool:
         """Put everything into the outlet. Raises `Unavailable` where nothing leaves it any more."""
@@ -205,8 +207,9 @@ class _Import:
         """Wait until something is due that was captured at this time; once told to stop, everything is."""
         if at_s < 0:
             return
-        if self._began_s is None:
+        if self._began_s is None or at_s < self._due_s - _SET_BACK_S:
             self._began_s, self._first_s = self._clock.monotonic_s(), at_s
+        self._due_s = at_s
         wait_s = at_s - self._first_s - (self._clock.monotonic_s() - self._began_s)
         if wait_s > 0:
             with suppress(TimeoutError):

@@ -90,6 +90,16 @@ def test_what_does_not_fit_the_file_is_named_before_any_connection(tmp_path: Pat
         assert why in str(result.exception)
 
 
+def test_what_an_operator_can_do_about_what_was_passed_over_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = Findings()
+    findings.passed_over.update({Defect.LOOKS_ENCRYPTED: 7, Defect.RTCP: 2})
+    import_command._tell(findings, Wanted("call"), 0.5, as_json=False)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "passed over: looks_encrypted 7 (SRTP? decrypt the capture first; numbers are imported, payloads left out)",
+        "passed over: rtcp 2",
+    ]
+
+
 def test_what_was_found_is_told_as_json_has_it() -> None:
     findings = Findings(9, 7, 2, 1120, 10.0, 12.5, damage=Damage(99, "a block of 3 bytes"), cut_off_bytes=4)
     findings.passed_over[Defect.RTCP] = 2

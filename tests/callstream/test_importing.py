@@ -115,6 +115,25 @@ def test_in_real_time_each_packet_waits_for_its_time_and_quiet_sessions_say_that
     assert ticks == 2 * int(taken_s / importing.TICK_EVERY_S)
 
 
+def test_in_real_time_a_clock_that_was_set_back_hurries_nothing(tmp_path: Path) -> None:
+    sender = Sender(SSRC)
+    sender.audio(50)
+    before = [one.packet for one in deliver(sender.sent)]
+    sender.now_us -= 3600_000_000
+    sender.audio(50)
+    after = [one.packet for one in deliver(sender.sent[50:])]
+    source = opened(tmp_path, (*before, *after))
+    found = Imported(Broker())
+
+    async def timed() -> float:
+        began_s = asyncio.get_running_loop().time()
+        await found.run(source, Way(real_time=True))
+        return asyncio.get_running_loop().time() - began_s
+
+    assert 1.9 < driven(timed()) < 2.5
+    assert found.kinds.count(FrameKind.AUDIO) == 100
+
+
 def test_told_to_stop_sessions_end_behind_a_gap(tmp_path: Path) -> None:
     source = opened(tmp_path, scenario("clean").packets)
     found = Imported(Broker())
