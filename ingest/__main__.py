@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import asynccontextmanager
 from functools import partial
 
+import uvloop
+
 from ingest.allocator import keep_freed_memory
 from ingest.config import IngestSettings
 from ingest.dial import DialledSource
@@ -240,4 +242,4 @@ async def drain(
 
 
 if __name__ == "__main__":
-    main(NAME, IngestSettings, start)
+    main(NAME, IngestSettings, start, loop_factory=uvloop.new_event_loop)

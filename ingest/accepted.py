@@ -5,8 +5,9 @@ and turns it away where there are too many or where it asks too much; such an an
 request yet that could be answered.
 
 All sockets are read into one buffer, so a socket has at most that much read at a turn of the loop. Audio is cut out of
-it (`ingest.receive`) and heard at once; the library's machine decides over everything else. Reading rests while the
-request is not answered, while messages wait to be received, and while the peer does not read what we answer.
+it (`ingest.receive`) and heard at once; the library's machine decides over everything else. Reading rests while a
+request waits for its turn or its answer, while messages wait to be received, and while the peer does not read what we
+answer. What of that is our own delay is never held against the peer: a request counts from when it was read.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntFlag, auto
+from functools import partial
 from typing import Protocol, cast
 
 from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
@@ -59,7 +61,7 @@ class Door(Protocol):
 
     @property
     def turnstile(self) -> Turnstile:
-        """What a new socket waits at before its request is read."""
+        """What the bytes of a request wait at before they are looked at."""
 
     @property
     def handshake_deadline_s(self) -> float:
@@ -70,6 +72,9 @@ class Door(Protocol):
 
     def asked(self, connection: "AcceptedConnection", request: Request) -> None:
         """Take the request of a socket; to be answered by `answer`."""
+
+    def wall_s(self) -> float:
+        """Return the time now."""
 
     def turned_away(self, connection: "AcceptedConnection", reason: str) -> None:
         """Count a socket that asked too much or too late; it is as good as gone."""
@@ -101,12 +106,15 @@ class _Pause(IntFlag):
 class AcceptedConnection(asyncio.BufferedProtocol):
     """A connection that carries what its request was admitted with. The request may have so many bytes, no more.
 
+    `read_s` is the wall time at which the end of the request was read, however long it waited for its turn.
+
     Implements `ingest.session.Transport`. `hearer` takes whole messages at once, or says that they must be received; it
     is asked only while nothing that came before is to be received.
     """
 
     admitted: Admitted | None = None
     hearer: Hearer | None = None
+    read_s: float = 0.0
     _transport: asyncio.Transport
 
     def __init__(self, door: Door) -> None:
@@ -120,8 +128,8 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         self._header_tail = b""
         self._early = b""
         self._turned_away = False
+        self._overdue = False
         self._paused = _Pause(0)
-        self._encrypted = False
         self._messages: deque[str | bytes] = deque()
         self._fragments = bytearray()
         self._is_text = False
@@ -142,13 +150,9 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         """Begin, or end at once where there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(_UNSENT_BYTES)
-        self._encrypted = transport.get_extra_info("ssl_object") is not None
         if not self._door.entered(self):
             self._turn_away(http.HTTPStatus.SERVICE_UNAVAILABLE, "Retry-After: 1\r\n")
         else:
-            # a request costs as much as dozens of messages of audio, which must not wait for a burst of them
-            self._pause(_Pause.TURNSTILE)
-            self._door.turnstile.wait(self._read_on)
             self._late = self._loop.call_later(self._door.handshake_deadline_s, self._too_late)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the interface
@@ -159,13 +163,16 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         """Take what came; of a request no more than it may have."""
         data = self._buffer[:nbytes]
         if self._asked:
-            if self._encrypted and nbytes == len(self._buffer):
-                # more has been deciphered, and would be read in this turn
+            if nbytes == len(self._buffer):
+                # there may be more, which would be read in this turn
                 self._pause(_Pause.TURN)
                 self._loop.call_soon(self._go_on, _Pause.TURN)
             self._splitter.feed(data, self._heard, self._machine)
         elif not self._turned_away and self._end is None:
-            self._request_received(bytes(data))
+            self.read_s = self._door.wall_s()
+            # a request costs as much as dozens of messages of audio, which must not wait for a burst of them
+            self._pause(_Pause.TURNSTILE)
+            self._door.turnstile.wait(partial(self._turn_came, bytes(data)))
 
     def eof_received(self) -> None:
         """Take the end of what the peer sends: nobody can say more to it then."""
@@ -259,6 +266,14 @@ class AcceptedConnection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """End the connection at once."""
         self._transport.abort()
+
+    def _turn_came(self, data: bytes) -> None:
+        """Look at bytes of a request, unless nobody waits for the answer any more."""
+        if not self._gone.is_set():
+            self._request_received(data)
+            if self._overdue and not self._asked and not self._turned_away:
+                self._turn_away_late()
+        self._go_on(_Pause.TURNSTILE)
 
     def _request_received(self, data: bytes) -> None:
         """Give the request to the machine, and keep what came behind it for later."""
@@ -362,15 +377,18 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         if paused and not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _read_on(self) -> None:
-        self._go_on(_Pause.TURNSTILE)
-
     def _in_time(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None
 
     def _too_late(self) -> None:
+        # the peer may have been in time, and wait for its turn
+        self._overdue = True
+        if not self._paused & _Pause.TURNSTILE:
+            self._turn_away_late()
+
+    def _turn_away_late(self) -> None:
         self._turn_away(http.HTTPStatus.REQUEST_TIMEOUT)
         self._door.turned_away(self, "no_request")
 

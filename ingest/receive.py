@@ -16,7 +16,8 @@ except ImportError:  # pragma: no cover - a platform without the compiled part
 _BINARY_MESSAGE = 0x82
 """The first byte of a binary message in one frame: FIN, no reserved bit, opcode 2."""
 _FIN, _RESERVED, _MASKED, _SIZE = 0x80, 0x70, 0x80, 0x7F
-_CONTROL = 0x08
+_CONTROL, _OPCODE = 0x08, 0x0F
+_OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
 _MASK_BYTES = 4
 
@@ -65,7 +66,12 @@ class FrameSplitter:
         """Return how long the frame is, or how much must be there to tell; 0 where it is wrong, then `loose` is set."""
         if end - start < 2:  # noqa: PLR2004 - first byte and size
             return 2
-        size = data[start + 1] & _SIZE
+        first, second = data[start], data[start + 1]
+        # of these the machine takes offence as soon as both bytes are there
+        if not second & _MASKED or first & _RESERVED or first & _OPCODE not in _OPCODES:
+            self.loose = True
+            return 0
+        size = second & _SIZE
         head = 2
         if size == _TWO_BYTES:
             head = 4
@@ -75,7 +81,7 @@ class FrameSplitter:
             if end - start < head:
                 return head
             size = int.from_bytes(data[start + 2 : start + head], "big")
-        if not data[start + 1] & _MASKED or data[start] & _RESERVED or size > self._longest_bytes:
+        if size > self._longest_bytes:
             self.loose = True
             return 0
         return head + _MASK_BYTES + size

@@ -36,10 +36,8 @@ REFRESH_S = 1.0
 _END_S = 1.0
 """How long closing the connections that are left may take."""
 _NORMAL, _GOING_AWAY = 1000, 1001
-_ACCEPTED_A_TURN = 4
-"""So many sockets are accepted at each turn of the loop; one takes about a quarter of a millisecond."""
 _BACKLOG = 1_024
-"""So many may wait for that in the system."""
+"""So many sockets may wait in the system to be accepted; the loop takes one at each turn."""
 _REQUESTS_A_TURN = 4
 """So many requests to connect are begun at each turn of the loop; one takes about a millisecond in all."""
 _ASKED_A_TURN = 50
@@ -97,7 +95,7 @@ class IngestServer:
 
     @property
     def turnstile(self) -> Turnstile:
-        """What a new socket waits at before its request is read."""
+        """What the bytes of a request wait at before they are looked at."""
         return self._turnstile
 
     @property
@@ -135,7 +133,7 @@ class IngestServer:
                 lambda: AcceptedConnection(self),
                 listening.host,
                 listening.port,
-                backlog=_ACCEPTED_A_TURN,
+                backlog=_BACKLOG,
                 **self._tls(),
             )
         except (OSError, ssl.SSLError) as error:
@@ -143,10 +141,6 @@ class IngestServer:
             message = f"INGEST_{name}_HOST, INGEST_{name}_PORT: cannot listen there: {type(error).__name__}"
             raise ConfigError([message]) from error
         self._tasks = tasks
-        for listener in self._server.sockets:
-            # what asyncio calls the backlog is also how many it accepts at a turn; the system may hold more for us
-            with listener.dup() as same:
-                same.listen(_BACKLOG)
         self._port = int(self._server.sockets[0].getsockname()[1])
 
     def _tls(self) -> dict[str, Any]:
@@ -217,6 +211,10 @@ class IngestServer:
         if self._tasks is not None:
             self._tasks.create_task(self._take(connection, request))
 
+    def wall_s(self) -> float:
+        """Return the time now."""
+        return self._surroundings.clock.wall_s()
+
     def turned_away(self, connection: AcceptedConnection, reason: str) -> None:
         """Count a socket that asked too much or too late."""
         self._asking.discard(connection)
@@ -260,7 +258,7 @@ class IngestServer:
             return early
         if arrived_s - self._refreshed_s >= REFRESH_S:
             self._refresh()
-        decision = self._source.admit(request.path, request.headers.raw_items(), self._surroundings.clock.wall_s())
+        decision = self._source.admit(request.path, request.headers.raw_items(), connection.read_s)
         # from here on a socket only takes its time
         self._asking.discard(connection)
         if not isinstance(decision, Admitted):

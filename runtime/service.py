@@ -62,10 +62,17 @@ class Service(Generic[S]):
 Start = Callable[[Service[S]], Awaitable[None]]
 
 
-def main(name: str, settings_type: type[S], start: Start[S], check: Callable[[S], None] | None = None) -> NoReturn:
+def main(
+    name: str,
+    settings_type: type[S],
+    start: Start[S],
+    check: Callable[[S], None] | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> NoReturn:
     """Run a component as this process and exit.
 
     `check` raises `ConfigError` for what only the component can see to be wrong with its settings; it connects nowhere.
+    `loop_factory` makes the loop it runs on, where that is not asyncio's own.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=f"The {name} service of callstream.")
     parser.add_argument("--check-config", action="store_true", help="check the settings, connect nowhere, and exit")
@@ -83,7 +90,9 @@ def main(name: str, settings_type: type[S], start: Start[S], check: Callable[[S]
     configure(settings.service.log_level, settings.service.log_format)
     # what a service writes to disk may be audio or personal: for its own user only
     os.umask(_PRIVATE)
-    sys.exit(asyncio.run(run(name, settings, start)))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        code = runner.run(run(name, settings, start))
+    sys.exit(code)
 
 
 async def run(name: str, settings: S, start: Start[S], *, clock: Clock | None = None, signals: bool = True) -> int:

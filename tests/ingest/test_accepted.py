@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from asyncio import sslproto
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
@@ -163,9 +162,8 @@ def turns_counted(accepted):
         take(size)
 
     accepted.buffer_updated = updated
-    if isinstance(accepted._transport, sslproto._SSLProtocolTransport):
-        # asyncio keeps the method itself there
-        accepted._transport._ssl_protocol._app_protocol_buffer_updated = updated
+    # it keeps the method itself
+    accepted._transport.set_protocol(accepted)
     turn()
     try:
         yield counts

@@ -4,7 +4,7 @@ import itertools
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Opcode, apply_mask
 from websockets.protocol import State
@@ -69,6 +69,8 @@ def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(streams, st.lists(st.integers(0, 10_000), max_size=10))
+@example([b"\x00~"], [])
+@example([b"\x83\xfe"], [])
 def test_with_the_splitter_before_it_a_connection_goes_as_the_machine_alone_would_have_it(parts, cuts):
     stream = b"".join(parts)
     alone, behind = Machine(), Machine()
