@@ -17,6 +17,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ingest.identity import Lineage, uuid7
+from ingest.intake import Intake
 from ingest.ledger import Ledger
 from ingest.link import numbered
 from ingest.outlet import Outlet
@@ -33,17 +34,15 @@ from ingest.protocol import (
     SendBinary,
     SendText,
     SessionClosed,
-    SessionOpened,
     SourceProtocol,
 )
 from ingest.roll import Roll
-from ingest.sequencer import Encoding, Moment, Outgoing, Sequencer
+from ingest.sequencer import Encoding, Sequencer
 from ingest.withheld import SETTLE_S, Witness
 from runtime.clock import Clock
 from runtime.log import Logger
 from runtime.metrics import (
     INGEST_BYTES,
-    INGEST_DROPPED,
     INGEST_FRAMES,
     INGEST_PONG_SECONDS,
 )
@@ -103,9 +102,13 @@ class Session:
         over: Callable[[str], None] | None = None,
     ) -> None:
         self._protocol = protocol
-        self._gate = Gate(surroundings.book, surroundings.rules)
-        self._sequencer = Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage, surroundings.roll)
-        self._outlet = surroundings.outlet
+        self._intake = Intake(
+            Gate(surroundings.book, surroundings.rules),
+            Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage, surroundings.roll),
+            surroundings.outlet,
+            Ledger(source_name, surroundings.clock, surroundings.log),
+            surroundings.clock,
+        )
         self._pressure = surroundings.pressure
         self._witness = surroundings.witness
         self._waits_for: str | None = None
@@ -116,7 +119,6 @@ class Session:
         self._frames = INGEST_FRAMES.labels(self._source)
         self._bytes = INGEST_BYTES.labels(self._source)
         self._pongs = INGEST_PONG_SECONDS.labels(self._source)
-        self._ledger = Ledger(source_name, surroundings.clock, surroundings.log)
         self._serving = False
         self._waiting: deque[Effect] = deque()
         self._fault: Exception | None = None
@@ -241,13 +243,13 @@ class Session:
 
     def end(self, reason: Reason) -> None:
         """Close the sessions that are still open, without asking the protocol: it is of no more use."""
-        for key in self._ledger.open:
-            self._take(SessionClosed(key, reason, closed_by=ClosedBy.LOCAL))
+        for key in self._intake.open:
+            self._intake.take(SessionClosed(key, reason, closed_by=ClosedBy.LOCAL))
 
     def keep_alive(self) -> None:
         """Write ALIVE for sessions that have been quiet for long, and wait no longer for what is not withheld."""
         self._look_for_witness()
-        self._outlet.put(self._sequencer.keep_alive(self._now()))
+        self._intake.keep_alive()
 
     def _press(self, on: bool) -> None:
         """Ask the peer for no audio, or for audio again, if that can be."""
@@ -288,9 +290,6 @@ class Session:
 
     def _failed(self, error: Exception) -> None:
         self._log.error("a session failed", source=self._source, exc_info=error)
-
-    def _now(self) -> Moment:
-        return Moment(self._clock.wall_s(), self._clock.monotonic_s())
 
     async def _serve(self, transport: Transport, attempt: int) -> None:
         protocol = self._protocol
@@ -375,43 +374,19 @@ class Session:
     def take(self, effects: Sequence[Effect]) -> None:
         """Enqueue the facts among effects, as far as they may be published, and count the rest. Never waits."""
         for effect in effects:
-            if isinstance(effect, AudioReceived) and self._gate.passes(effect.key):
-                self._take_audio(effect)
+            if isinstance(effect, AudioReceived):
+                self._intake.take_audio(effect)
             elif isinstance(effect, Observed):
-                self._ledger.observe(effect)
+                self._intake.observe(effect)
             elif isinstance(effect, GiveUp):
                 self._given_up = effect
                 self._token_refused = effect.token_refused
             elif isinstance(effect, CloseConnection):
                 self._token_refused = self._token_refused or effect.token_refused
             elif isinstance(effect, Fact):
-                self._take(effect)
+                self._intake.take(effect)
                 if isinstance(effect, SessionClosed) and effect.reason is not Reason.BUDGET_SPENT and self._over:
                     self._over(effect.key)
-
-    def _take(self, fact: Fact) -> None:
-        for passed in self._gate.take(fact, self._clock.monotonic_s()):
-            if isinstance(passed, AudioReceived):
-                self._take_audio(passed)
-            elif isinstance(passed, Observed):
-                self._ledger.observe(passed)
-            else:
-                self._take_fact(passed)
-
-    def _take_fact(self, fact: Fact) -> None:
-        if isinstance(fact, SessionClosed):
-            self._ledger.closed(fact, self._sequencer.session_id(fact.key))
-        self._outlet.put(self._sequencer.take(fact, self._now()))
-        if isinstance(fact, SessionOpened):
-            self._ledger.opened(fact, self._sequencer.session_id(fact.key))
-
-    def _take_audio(self, audio: AudioReceived) -> None:
-        room = self._outlet.has_room
-        records: list[Outgoing] = self._sequencer.take(audio, self._now(), room=room)
-        self._outlet.put(records)
-        if not room:
-            INGEST_DROPPED.labels("overflow").inc()
-        self._ledger.heard(audio)
 
 
 async def _send(transport: Transport, message: str | bytes) -> None:

@@ -43,6 +43,7 @@ TESTED_WITH = {
     "callstream/embedded_ready.py": "tests/callstream/test_embedded_kafka.py",
     "callstream/topics_command.py": "tests/integration/test_topics_command.py",
     "ingest/connecting.py": "tests/ingest/test_config.py",
+    "ingest/intake.py": "tests/ingest/test_session.py",
     "ingest/lane.py": "tests/ingest/test_outlet.py",
     "ingest/roll.py": "tests/ingest/spool/test_keeper.py",
     "ingest/spool/spool.py": "tests/ingest/spool/test_bridge.py",
