@@ -5,8 +5,9 @@ call; a WAV file is one session. What a packet brings is published as it was cap
 order, copies; `captured_at_s` is the capture's own time. Positions follow the rule of all numbered sources.
 
 Damage is counted and never fatal: frames cut short, wrong lengths, fragments, RTCP, other protocols, payload types
-nobody explained. A packet of a known stream whose payload cannot be used (cut short, a fragment's begin, encrypted, half
-a sample) keeps its number and loses its payload, so that it is not taken for lost. Digits (telephone events) are published only where asked for.
+nobody explained. A packet of a known stream whose payload cannot be used (cut short, fragmented, encrypted, half
+a sample) keeps its number and loses its payload, so that it is not taken for lost. Digits (telephone events) are
+published only where asked for.
 
 Nothing here knows when a call was paused: what a file holds was recorded before, and whoever imports it answers for it.
 """
