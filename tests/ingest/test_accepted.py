@@ -3,13 +3,21 @@
 import asyncio
 import ssl
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import pytest
 import trustme
 from websockets.exceptions import ConnectionClosed
 
 from ingest import accepted as module
+from runtime.clock import SystemClock
+from simulators.audiohook import media
+from simulators.audiohook.call import Call
+from simulators.audiohook.client import upgrade_headers
+from simulators.audiohook.scenario import Scenario
+from simulators.audiohook.signature import Credentials
 from tests.fuzz import wire
+from tests.ingest.sources.audiohook.test_auth import KEY, SECRET
 from tests.ingest.sources.audiohook.words import Client
 from tests.ingest.test_server import dial, said, serving
 from tests.ingest.test_server_limits import keys, outlet, raw, refused
@@ -82,6 +90,101 @@ async def test_too_many_sockets_that_ask_nothing_get_503_and_do_not_stay_in_the_
         async with dial(server):
             assert server.connections == 2
     assert refused("handshakes") == before + 1
+
+
+class SetForward(SystemClock):
+    """The system's clock, set forward."""
+
+    late_s = 0.0
+
+    def wall_s(self) -> float:
+        return super().wall_s() + self.late_s
+
+
+@asynccontextmanager
+async def turn_awaited(server, monkeypatch, request: bytes):
+    """Send this and wait until it is read; then its turn is the test's to give. Yield it, and where answers come."""
+    waiting = []
+    monkeypatch.setattr(server.turnstile, "wait", waiting.append)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    try:
+        async with asyncio.timeout(5):
+            while not waiting:
+                await asyncio.sleep(0.001)
+        yield waiting.pop(), reader
+    finally:
+        writer.close()
+
+
+def signed_now(server) -> bytes:
+    """A request that was signed just now."""
+    url = f"ws://127.0.0.1:{server.port}/audiohook"
+    call = Call(scenario=Scenario("late", media.tone(20)))
+    lines = [
+        "GET /audiohook HTTP/1.1",
+        f"Host: 127.0.0.1:{server.port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *(f"{name}: {value}" for name, value in upgrade_headers(url, call, Credentials(KEY, SECRET)).items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize(("late_s", "status"), [((0, 60), b"101"), ((60, 60), b"401")])
+async def test_a_signature_is_as_old_as_it_was_when_read_however_late_its_turn_comes(
+    outlet, keys, monkeypatch, late_s, status
+):
+    clock = SetForward()
+    async with serving(outlet, keys) as server:
+        monkeypatch.setattr(server, "_surroundings", replace(server._surroundings, clock=clock))
+        request = signed_now(server)
+        clock.late_s = late_s[0]
+        async with turn_awaited(server, monkeypatch, request) as (enter, reader):
+            clock.late_s = late_s[1]
+            enter()
+            assert (await reader.readline()).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), [(wire.request(key="open"), b"101"), (b"GET /", b"408")])
+async def test_who_asked_in_time_is_answered_though_its_turn_came_after_the_deadline(
+    outlet, keys, monkeypatch, request_bytes, status
+):
+    async with (
+        serving(outlet, keys, handshake_deadline_s=0.05) as server,
+        turn_awaited(server, monkeypatch, request_bytes) as (enter, reader),
+    ):
+        (accepted,) = server._asking
+        async with asyncio.timeout(5):
+            while not accepted._overdue:
+                await asyncio.sleep(0.001)
+        assert accepted in server._asking
+        enter()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 " + status)
+
+
+async def test_nothing_is_read_of_a_request_while_its_beginning_waits_for_its_turn(outlet, keys, monkeypatch):
+    async with serving(outlet, keys) as server, turn_awaited(server, monkeypatch, b"GET / HTTP") as (enter, _):
+        (accepted,) = server._asking
+        assert not accepted._transport.is_reading()
+        enter()
+        assert accepted._transport.is_reading()
+        assert not accepted._asked
+
+
+async def test_who_goes_before_its_turn_comes_is_not_asked_after(outlet, keys, monkeypatch):
+    before = refused("no_request")
+    request = wire.request(key="open")
+    async with serving(outlet, keys) as server, turn_awaited(server, monkeypatch, request) as (enter, _):
+        (accepted,) = server._asking
+        accepted.abort()
+        while server._asking:
+            await asyncio.sleep(0.001)
+        enter()
+        assert not accepted._asked
+    assert refused("no_request") == before + 1
 
 
 async def test_audio_is_never_taken_before_a_text_that_came_before_it(outlet, keys):
