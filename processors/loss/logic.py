@@ -10,8 +10,7 @@ import numpy as np
 
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
-from processors.loss import snapshot
-from processors.loss import state as columns
+from processors.loss import columns, snapshot
 from processors.loss.ledger import Ledger
 from processors.loss.plain import Plain
 from processors.loss.report import Report
@@ -35,7 +34,7 @@ class LossProcessor:
 
     group = "loss"
     input_topic = AUDIO.name
-    state_version = 2
+    state_version = 3
 
     def __init__(self, tuning: Tuning | None = None, min_round: int = MIN_ROUND) -> None:
         self._tuning = Tuning() if tuning is None else tuning
@@ -90,8 +89,8 @@ class LossProcessor:
     def _silent(self, state: LossState, now_ms: int) -> list[int]:
         """Return the sessions without audio for too long, of which audio is due and no alarm stands yet."""
         held = state.sessions
-        since_ms = held[:, columns.AUDIO_MS]
-        late = (held[:, columns.RATE] > 0) & (since_ms >= 0) & (now_ms - since_ms >= self._tuning.no_audio_s * 1000)
+        since_ms = held[columns.AUDIO_MS]
+        late = (held[columns.RATE] > 0) & (since_ms >= 0) & (now_ms - since_ms >= self._tuning.no_audio_s * 1000)
         found: list[int] = np.flatnonzero(late).tolist()
         known = state.known
         return [slot for slot in found if not (known[slot].paused or known[slot].no_audio_alarm)]

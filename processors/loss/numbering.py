@@ -10,6 +10,7 @@ A missing number is pending until a number so many ahead of it came as the reord
 place is given up, in the order of the numbers: it is lost, and late should it still come.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Final
@@ -54,7 +55,7 @@ class Numbering:
     given_up: int = 0
     extent: int = 0
     restarts: int = 0
-    missing: list[int] = field(default_factory=list)
+    missing: "array[int]" = field(default_factory=lambda: array("q"))
 
     @property
     def expected(self) -> int:
@@ -147,7 +148,7 @@ class Numbering:
         self.decided = frontier
         self.given_up += len(lost)
         self.due = missing[last] + self.reorder if last < len(missing) else NOTHING_DUE
-        return lost
+        return lost.tolist()
 
     def settle(self) -> None:
         """Decide about a jump that nothing will follow on."""
@@ -161,7 +162,7 @@ class Numbering:
             self.settle()
             self.earlier = self.expected
             self.base = self.highest = self.bits = 0
-            self.missing.clear()
+            del self.missing[:]
             self.decided, self.due = -1, NOTHING_DUE
 
     def _limit(self, packets: int) -> int:
@@ -186,7 +187,7 @@ class Numbering:
         self.earlier = self.expected
         self.restarts += self.bits != 0
         self.bits, self.base, self.highest = bits, number, number
-        self.missing.clear()
+        del self.missing[:]
         self.decided, self.due = number - self.reorder, NOTHING_DUE
         self.unique += 1
 
@@ -216,7 +217,7 @@ class Numbering:
         number = self.highest - back
         if number < self.base:
             self.given_up += max(0, min(self.decided + 1, self.base) - number)
-            self.missing[:0] = range(number + 1, self.base)
+            self.missing[:0] = array("q", range(number + 1, self.base))
             self.base = number
             self._forget()
             self.wait(self.reorder)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from audio.session import by_slot
 from processors.loss.ledger import Ledger
 from processors.loss.plain import Plain
-from processors.loss.rows import COLUMN, Row
+from processors.loss.rows import COLUMN, rows_of
 
 MIN_ROUND: Final = 24
 """Fewer rows are done sooner one by one."""
@@ -54,7 +54,7 @@ class Rounds:
         """Take at most one row of each session."""
         part = table[:, rows]
         others = self._plain.take(part)
-        for row in map(Row._make, part[:, others].T.tolist()):
+        for row in rows_of(part[:, others]):
             self._ledger.take(row.slot, (row,))
 
     def _one_by_one(self, table: NDArray[np.int64], rows: NDArray[np.intp]) -> None:
@@ -62,4 +62,4 @@ class Rounds:
         slots = table[_SLOT][rows]
         bounds = [0, *(np.flatnonzero(slots[1:] != slots[:-1]) + 1).tolist(), len(rows)]
         for at, stop in pairwise(bounds):
-            self._ledger.take(int(slots[at]), map(Row._make, table[:, rows[at:stop]].T.tolist()))
+            self._ledger.take(int(slots[at]), rows_of(table[:, rows[at:stop]]))

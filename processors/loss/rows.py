@@ -14,6 +14,7 @@ MIN_RATE_HZ: Final = 1_000
 MAX_RATE_HZ: Final = 768_000
 NEVER_WRAPS: Final = 53
 """Numbers and stamps of so many bits never wrap."""
+_US: Final = 1_000_000
 _MAX_SAMPLES: Final = 1 << 32
 _MAX_STREAM: Final = (1 << 33) - 1
 _AUDIO: Final = FrameKind.AUDIO.code
@@ -71,8 +72,29 @@ class Row(NamedTuple):
     stated_bits: int
 
 
-COLUMN: Final = {name: number for number, name in enumerate(Row._fields)}
-"""Name of a field → its place in what `table_of` returns."""
+FIELDS: Final = len(Row._fields)
+COLUMN: Final = {
+    name: number for number, name in enumerate((*Row._fields, "plain", "key", "stop_us", "half", "stamp_half"))
+}
+"""Name of a field → its place in what `table_of` returns.
+
+Behind those of `Row` stand what is worked out for a poll at once: whether it is a frame of audio with place and time,
+its stream as one number, the media time behind it, and half the range of its number and stamp.
+"""
+_HALF: Final = np.array([1 << 62, *(1 << bits - 1 for bits in range(1, NEVER_WRAPS)), 1 << 62], np.int64)
+_HEARD: Final = np.zeros(256, np.bool_)
+_HEARD[sorted(AUDIBLE)] = True
+_CHANNELS: Final = np.array([CHANNEL_OF.get(layout, 0) for layout in range(256)], np.int64)
+
+
+def rows_of(table: NDArray[np.int64]) -> list[Row]:
+    """Return columns of `table_of` as rows."""
+    return list(map(Row._make, table[:FIELDS].T.tolist()))
+
+
+def stream_key(channel: int, stream: int) -> int:
+    """Return what a session's stream is found by: its channel and SSRC in one number, never 0."""
+    return (channel << 34) + stream + 2
 
 
 def table_of(frames: Frames, slots: NDArray[np.int64], accepted: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -94,6 +116,8 @@ def table_of(frames: Frames, slots: NDArray[np.int64], accepted: NDArray[np.bool
     audio = column(frames.kind) == _AUDIO
     stamped = audio & (stamp >= 0) & (stamp_bits > 0)
     clock_hz = column(frames.source_clock_hz)
+    captured_us, stream = column(frames.captured_at_us), np.clip(column(frames.stream), -1, _MAX_STREAM)
+    stamp_bits = np.where(stamped, stamp_bits, NEVER_WRAPS)
     values = {
         "row": row,
         "slot": column(slots),
@@ -108,16 +132,21 @@ def table_of(frames: Frames, slots: NDArray[np.int64], accepted: NDArray[np.bool
         "duration": duration,
         "samples": samples,
         "payload_bytes": payload_bytes,
-        "captured_us": column(frames.captured_at_us),
-        "stream": np.clip(column(frames.stream), -1, _MAX_STREAM),
+        "captured_us": captured_us,
+        "stream": stream,
         "numbered": audio & (number_bits > 0) & (number >= 0),
         "number": _wrapped(number, number_bits),
         "number_bits": number_bits,
         "clock_hz": np.where(stamped & (clock_hz > 0), clock_hz, rate_hz),
         "stamp": np.where(stamped, _wrapped(stamp, stamp_bits), position),
-        "stamp_bits": np.where(stamped, stamp_bits, NEVER_WRAPS),
+        "stamp_bits": stamp_bits,
         "stated": stamp,
         "stated_bits": column(frames.source_timestamp_bits),
+        "plain": audio & _HEARD[codec] & (captured_us >= 0) & (position < MAX_POSITION),
+        "key": (_CHANNELS[channels] << 34) + stream + 2,
+        "stop_us": np.minimum(position + samples, MAX_POSITION) * _US // np.maximum(rate_hz, 1),
+        "half": _HALF[number_bits],
+        "stamp_half": _HALF[stamp_bits],
     }
     table = np.empty((len(COLUMN), len(row)), np.int64)
     for name, place in COLUMN.items():

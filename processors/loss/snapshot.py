@@ -1,54 +1,34 @@
 """The state ↔ canonical bytes: equal states give equal bytes, whatever slots and rows they use.
 
-The columns are packed as columns. The objects of a session are an Avro record of their numbers, made again only when
-they changed. Sessions are in the order of the table, streams by channel and SSRC.
+The columns are packed as columns. The rest of a session's objects is an Avro array of their numbers, made again only
+when it was opened. Sessions are in the order of the table, streams by channel and SSRC.
 """
 
-import dataclasses
 import io
 import struct
-from collections.abc import Callable, Iterable
-from operator import attrgetter
+from array import array
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from numpy.typing import NDArray
 
 from audio.session import SessionTable
-from processors.loss import state as columns
-from processors.loss.bursts import Bursts
-from processors.loss.delays import Spread
-from processors.loss.numbering import Numbering
+from processors.loss import columns
+from processors.loss.delays import BINS
 from processors.loss.packing import pack, unpack
-from processors.loss.session import Counts, Session
+from processors.loss.session import Session
 from processors.loss.state import LossState
-from processors.loss.streams import Counted, Gap, Measures, Stream
-from processors.loss.trend import Measured, Trend
+from processors.loss.streams import Gap, Stream
+from processors.loss.trend import Measured
 from runtime.errors import StateCorrupted
 
 _HEAD: Final = struct.Struct("<III")
-
-
-def _names(kind: type[Any], *left_out: str) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind) if field.name not in left_out)
-
-
-_SESSION: Final = _names(
-    Session,
-    *("head", "last_us", "audio_ms", "codec"),
-    *("watch", "window", "total", "trend", "arrivals", "window_gaps", "gaps", "streams", "told"),
-)
-_WATCH: Final = ("threshold_us", "since_us", "position_samples", "worst_us", "lowest_us")
-_WINDOW: Final = _names(Counts, "frames", "payload_bytes", "audio")
-_TOTAL: Final = _names(Counts)
-_STREAM: Final = ("fed", "run", "least_us", "start", "loss_alarm", "mos_alarm")
-_NUMBERING: Final = _names(Numbering, "bits", "highest", "suspect", "due", "unique", "missing")
-_MEASURES: Final = ("extent", "extent_us", "longest_run")
-_SPREAD: Final = _names(Spread, "bins")
-
-_LONGS: Final = {"type": "array", "items": "long"}
-_LISTS: Final = {"type": "array", "items": _LONGS}
-_BLOB: Final = parse_schema({"type": "record", "name": "Loss", "fields": [{"name": "lists", "type": _LISTS}]})
+_LONGS: Final = parse_schema({"type": "array", "items": "long"})
+_RUN: Final = 3
+"""Numbers of `Stream.given` for each run."""
 
 
 def snapshot(state: LossState) -> bytes:
@@ -57,23 +37,42 @@ def snapshot(state: LossState) -> bytes:
     table = state.table.snapshot()
     order = state.table.in_order()
     known = [slot for slot in order if slot in state.known]
-    keys = [[[], *map(list, sorted(state.known[slot].streams))] for slot in known]
-    rows = [part.row for slot in known for part in state.known[slot].parts()]
-    held = state.sessions[known].copy()
-    held[:, columns.ROW] = 0
-    bins = state.bins[rows]
-    at = np.nonzero(bins)
-    counts = np.stack((*at, bins[at]), axis=1).astype(np.int64)
-    if len(counts):
-        counts[1:, 0] = np.diff(counts[:, 0])
+    keys = [sorted(state.known[slot].streams) for slot in known]
+    parts = [part for slot in known for part in state.known[slot].parts()]
+    rows = [part.row for part in parts]
+    used = np.flatnonzero(state.streams[columns.CLOCK, rows])
     blobs = [_packed(state, slot) for slot in known]
-    places = np.array([place for place, slot in enumerate(order) if slot in state.known], np.int64)
-    parts = np.array([len(one) for one in keys], np.int64)
-    names = np.array([key for one in keys for key in one[1:]], np.int64).reshape(-1, 2)
-    sizes = np.array([len(blob) for blob in blobs], np.int64)
-    index = np.stack((places, parts, sizes), axis=1)
-    packed = [pack(index), pack(names), pack(held), pack(state.streams[rows]), pack(counts)]
-    return b"".join((_HEAD.pack(len(table), len(order), state.window_s), table, *packed, *blobs))
+    places = [place for place, slot in enumerate(order) if slot in state.known]
+    index = np.array((places, list(map(len, keys)), list(map(len, blobs))), np.int64)
+    names = np.array([key for one in keys for key in one], np.int64).reshape(-1, 2).T
+    packed = (
+        index,
+        names,
+        state.sessions[: columns.ODD, known],
+        used[np.newaxis],
+        state.streams[:, np.array(rows, np.intp)[used]],
+        _histograms(state.bins[rows]),
+        *_waiting(parts),
+    )
+    head = _HEAD.pack(len(table), len(order), state.window_s)
+    return b"".join((head, table, *map(pack, packed), *blobs))
+
+
+def _histograms(bins: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return what is not 0: place (as the step from the one before) and count."""
+    flat = bins.reshape(-1)
+    at = np.flatnonzero(flat)
+    return np.stack((np.diff(at, prepend=0), flat[at]))
+
+
+def _waiting(parts: list[Stream]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many numbers are missing and runs given up in each stream, steps of the former, and the latter."""
+    missing = [part.numbering.missing for part in parts]
+    given = [part.given for part in parts]
+    sizes = np.array((list(map(len, missing)), list(map(len, given))), np.int64)
+    numbers = np.frombuffer(b"".join(map(memoryview, missing)), np.int64)
+    runs = np.frombuffer(b"".join(map(memoryview, given)), np.int64).reshape(-1, _RUN)
+    return sizes, np.diff(numbers, prepend=0)[np.newaxis], runs.T
 
 
 def restore(content: bytes, window_s: int) -> LossState:
@@ -86,41 +85,48 @@ def restore(content: bytes, window_s: int) -> LossState:
 
 
 def _restored(content: bytes, window_s: int) -> LossState:
-    length, count, former_window_s = _HEAD.unpack_from(content)
+    length, count, _ = _HEAD.unpack_from(content)
     state = LossState(window_s, SessionTable.restore(content[_HEAD.size : _HEAD.size + length]))
     state.fit()
     order = state.table.in_order()
     _check(len(order) == count)
     rest = memoryview(content)[_HEAD.size + length :]
-    index, rest = unpack(rest)
-    names, rest = unpack(rest)
-    held, rest = unpack(rest)
-    streams, rest = unpack(rest)
-    counts, rest = unpack(rest)
-    rows: list[int] = []
-    keys = iter(names.tolist())
-    for (place, parts, size), columns_of in zip(index.tolist(), held, strict=True):
+    found = []
+    for _ in range(9):
+        numbers, rest = unpack(rest)
+        found.append(numbers)
+    index, names, held, used, streams, bins, sizes, missing, given = found
+    parts: list[Stream] = []
+    keys = iter(names.T.tolist())
+    for place, streams_of, size in index.T.tolist():
         slot = order[place]
-        session = _session(rest[:size], [tuple(next(keys)) for _ in range(parts - 1)])
+        session = _session(rest[:size], [tuple(key) for key in islice(keys, streams_of)])
         rest = rest[size:]
         state.add(slot, session)
         if session.told:
             state.returning[slot] = state.table.ids[slot]
         for key, stream in session.streams.items():
             state.place(slot, key, stream)
-        rows.extend(part.row for part in session.parts())
-        state.sessions[slot] = columns_of
-        state.sessions[slot, columns.ROW] = session.arrivals.row
-    _check(not len(rest) and next(keys, None) is None and len(rows) == len(streams))
-    state.streams[rows] = streams
-    if len(counts):
-        state.bins[np.array(rows)[np.cumsum(counts[:, 0])], counts[:, 1]] = counts[:, 2]
-    if former_window_s != window_s:
-        for slot in list(state.known):
-            opened = state.open(slot)
-            if opened is not None:
-                state.close(slot, opened)
+        parts.extend(session.parts())
+    _check(not len(rest) and next(keys, None) is None and len(parts) == sizes.shape[1])
+    rows = np.array([part.row for part in parts], np.intp)
+    state.streams[:, rows[used[0]]] = streams
+    at = np.cumsum(bins[0])
+    state.bins[rows[at // BINS], at % BINS] = bins[1]
+    _fill_waiting(parts, sizes.T.tolist(), np.cumsum(missing[0]).tolist(), given.T.reshape(-1).tolist())
+    for slot, numbers in zip(state.known, held.T, strict=True):
+        state.sessions[: columns.ODD, slot] = numbers
+        state.read(slot, state.known[slot])
+        state.close(slot, state.known[slot])
     return state
+
+
+def _fill_waiting(parts: list[Stream], sizes: list[list[int]], missing: list[int], given: list[int]) -> None:
+    missing_at, given_at = iter(missing), iter(given)
+    for part, (some, more) in zip(parts, sizes, strict=True):
+        part.numbering.missing = array("q", islice(missing_at, some))
+        part.given = array("q", islice(given_at, more))
+    _check(next(missing_at, None) is None and next(given_at, None) is None)
 
 
 def _check(holds: bool) -> None:
@@ -133,120 +139,89 @@ def _packed(state: LossState, slot: int) -> bytes:
     known = state.packed.get(slot)
     if known is None:
         out = io.BytesIO()
-        schemaless_writer(out, _BLOB, {"lists": [list(one) for one in _lists(state.known[slot])]})
+        schemaless_writer(out, _LONGS, _rest_of(state.known[slot]))
         known = state.packed[slot] = out.getvalue()
     return known
 
 
-def _lists(session: Session) -> Iterable[Iterable[int]]:
-    yield _numbers(session, _SESSION)
-    yield _numbers(session.watch, _WATCH)
-    yield _numbers(session.window, _WINDOW)
-    yield _numbers(session.total, _TOTAL)
-    yield from _trend_lists(session.trend)
-    yield _flat(session.window_gaps)
-    yield _flat(session.gaps)
-    yield _flat((*key, len(numbers), *numbers) for key, numbers in sorted(session.told.items()))
+def _rest_of(session: Session) -> list[int]:
+    """Return all of a session that is no column."""
+    numbers = [*columns.SESSION_REST.numbers(session)]
+    for found in (session.trend.recent, session.window_gaps, session.gaps):
+        _put(numbers, found)
+    numbers.append(len(session.told))
+    for key, values in sorted(session.told.items()):
+        _put(numbers, [(*key, *values)])
     for part in session.parts():
-        yield from _stream_lists(part)
+        if part.delays.clock_hz == 0:
+            numbers.append(0)
+            continue
+        numbers += (1, *columns.STREAM_REST.numbers(part))
+        for found in (part.trend.recent, part.window_gaps, part.gaps):
+            _put(numbers, found)
+        window, segment, total = (one.spread.bins for one in part.measures)
+        numbers.append(segment == total)
+        for bins in (window, total) if segment == total else (window, total, segment):
+            _put(numbers, sorted(bins.items()))
+    return numbers
 
 
-def _stream_lists(stream: Stream) -> Iterable[Iterable[int]]:
-    yield _numbers(stream, _STREAM)
-    yield _numbers(stream.numbering, _NUMBERING)
-    yield np.diff(np.array(stream.numbering.missing, np.int64), prepend=0).tolist()
-    for one in stream.measures:
-        yield _numbers(one, _MEASURES)
-        yield one.bursts.as_numbers()
-        yield _numbers(one.spread, _SPREAD)
-        yield _flat(sorted(one.spread.bins.items()))
-    yield stream.window_mark
-    yield stream.segment_mark
-    yield from _trend_lists(stream.trend)
-    yield _flat(stream.window_gaps)
-    yield _flat(stream.gaps)
-
-
-def _trend_lists(trend: Trend) -> Iterable[Iterable[int]]:
-    yield (trend.bad_loss, trend.bad_mos)
-    yield _flat(trend.recent)
-
-
-def _numbers(item: object, names: tuple[str, ...]) -> Iterable[int]:
-    found: Iterable[int] = _getter(names)(item)
-    return found
-
-
-_GETTERS: Final[dict[tuple[str, ...], Callable[[object], Any]]] = {}
-
-
-def _getter(names: tuple[str, ...]) -> Callable[[object], Any]:
-    if names not in _GETTERS:
-        _GETTERS[names] = attrgetter(*names)
-    return _GETTERS[names]
-
-
-def _flat(groups: Iterable[Iterable[int]]) -> list[int]:
-    return [number for group in groups for number in group]
+def _put(numbers: list[int], groups: list[Any]) -> None:
+    """Append groups of numbers: how many, and how long each is."""
+    numbers.append(len(groups))
+    if groups:
+        numbers.append(len(groups[0]))
+        for group in groups:
+            numbers += group
 
 
 def _session(content: memoryview, keys: list[Any]) -> Session:
     stream = io.BytesIO(bytes(content))
-    read: Any = schemaless_reader(stream, _BLOB, None)
+    found: Any = schemaless_reader(stream, _LONGS, None)
     _check(not stream.read())
-    lists = iter(read["lists"])
-    session: Session = _filled(lambda **values: Session(head=0, **values), _SESSION, next(lists))
-    _set(session.watch, _WATCH, next(lists))
-    _set(session.window, _WINDOW, next(lists))
-    session.total = _filled(Counts, _TOTAL, next(lists))
-    session.trend = _trend(lists)
-    session.window_gaps, session.gaps = _gaps(next(lists)), _gaps(next(lists))
-    told = iter(next(lists))
-    for channel in told:
-        key = (channel, next(told))
-        session.told[key] = tuple(next(told) for _ in range(next(told)))
-    session.arrivals = _stream(lists)
-    for key in keys:
-        session.streams[key] = _stream(lists)
-    _check(next(lists, None) is None)
+    numbers = iter(found)
+    session = Session(rate_hz=0, head=0, begin=0, window_start=0)
+    columns.SESSION_REST.fill(session, _take(numbers, len(columns.SESSION_REST)))
+    session.trend.recent = list(map(Measured._make, _groups(numbers)))
+    session.window_gaps, session.gaps = _gaps(numbers), _gaps(numbers)
+    for _ in range(next(numbers)):
+        ((channel, ssrc, *values),) = _groups(numbers)
+        session.told[channel, ssrc] = tuple(values)
+    session.streams = {key: Stream() for key in keys}
+    for part in session.parts():
+        if next(numbers):
+            _fill_stream(part, numbers)
+    _check(next(numbers, None) is None)
     return session
 
 
-def _stream(lists: Any) -> Stream:
-    stream: Stream = _filled(Stream, _STREAM, next(lists))
-    _set(stream.numbering, _NUMBERING, next(lists))
-    stream.numbering.missing = np.cumsum(np.array(next(lists), np.int64)).tolist()
-    stream.window, stream.segment, stream.total = (_measures(lists) for _ in range(3))
-    stream.window_mark, stream.segment_mark = Counted(*next(lists)), Counted(*next(lists))
-    stream.trend = _trend(lists)
-    stream.window_gaps, stream.gaps = _gaps(next(lists)), _gaps(next(lists))
-    return stream
+def _fill_stream(stream: Stream, numbers: Iterator[int]) -> None:
+    columns.STREAM_REST.fill(stream, _take(numbers, len(columns.STREAM_REST)))
+    stream.trend.recent = list(map(Measured._make, _groups(numbers)))
+    stream.window_gaps, stream.gaps = _gaps(numbers), _gaps(numbers)
+    same = next(numbers)
+    stream.window.spread.bins = _bins(numbers)
+    stream.total.spread.bins = _bins(numbers)
+    stream.segment.spread.bins = stream.total.spread.bins.copy() if same else _bins(numbers)
 
 
-def _measures(lists: Any) -> Measures:
-    one: Measures = _filled(Measures, _MEASURES, next(lists))
-    one.bursts = Bursts.of_numbers(next(lists))
-    one.spread = _filled(Spread, _SPREAD, next(lists))
-    bins = next(lists)
-    one.spread.bins = dict(zip(bins[::2], bins[1::2], strict=True))
-    return one
+def _take(numbers: Iterator[int], count: int) -> list[int]:
+    found = list(islice(numbers, count))
+    _check(len(found) == count)
+    return found
 
 
-def _trend(lists: Any) -> Trend:
-    bad_loss, bad_mos = next(lists)
-    recent = next(lists)
-    width = len(Measured._fields)
-    return Trend([Measured(*recent[at : at + width]) for at in range(0, len(recent), width)], bad_loss, bad_mos)
+def _groups(numbers: Iterator[int]) -> list[list[int]]:
+    count = next(numbers)
+    if not count:
+        return []
+    width = next(numbers)
+    return [_take(numbers, width) for _ in range(count)]
 
 
-def _filled(kind: Callable[..., Any], names: tuple[str, ...], numbers: list[int]) -> Any:
-    return kind(**dict(zip(names, numbers, strict=True)))
+def _bins(numbers: Iterator[int]) -> dict[int, int]:
+    return {group[0]: group[1] for group in _groups(numbers)}
 
 
-def _set(item: object, names: tuple[str, ...], numbers: list[int]) -> None:
-    for name, number in zip(names, numbers, strict=True):
-        setattr(item, name, number)
-
-
-def _gaps(numbers: list[int]) -> list[Gap]:
-    return list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+def _gaps(numbers: Iterator[int]) -> list[Gap]:
+    return [(reason, start, duration) for reason, start, duration in _groups(numbers)]

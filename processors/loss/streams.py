@@ -4,6 +4,8 @@ Counts only grow; a window and a segment are what was counted since their beginn
 percentiles, bursts) is measured for window, segment and stream side by side.
 """
 
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,6 +20,8 @@ MAX_GAPS: Final = 100
 """Most gaps in one report of a session; those that begin first are kept."""
 MAX_STREAM_GAPS: Final = 32
 """The same of a stream."""
+MOST_GIVEN: Final = 3 * 32
+"""Numbers of `Stream.given` with which the bursts are told at once."""
 _COMFORT_NOISE: Final = Codec.COMFORT_NOISE.code
 _TELEPHONE_EVENT: Final = Codec.TELEPHONE_EVENT.code
 _LOST: Final = Reason.LOST_IN_NETWORK.code
@@ -69,8 +73,9 @@ class Measures:
 class Stream:
     """The state of a stream. `row` is its row in the columns of `LossState`.
 
-    `fed` is the number up to which the bursts know what became of each, `run` how many at its end were lost. `least_us`
-    is the least transit time of former windows, for the lag of the media; `start` the position where the segment began.
+    `fed` is the number up to which the bursts know what became of each, `run` how many at its end were lost; `given`
+    has the runs of places given up since: first number, packets, position of each. `least_us` is the least transit time
+    of former windows, for the lag of the media; `start` the position where the segment began.
     """
 
     row: int = -1
@@ -95,6 +100,7 @@ class Stream:
     trend: Trend = field(default_factory=Trend)
     window_gaps: list[Gap] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    given: "array[int]" = field(default_factory=lambda: array("q"))
 
     @property
     def measures(self) -> tuple[Measures, Measures, Measures]:
@@ -125,11 +131,13 @@ class Stream:
         numbering, delays = self.numbering, self.delays
         self._count(row)
         if row.codec in AUDIBLE and row.samples and row.samples != self.frame_samples:
+            self.feed()
             self.frame_samples = row.samples
             if numbering.bits:
-                self._feed(numbering.decide(numbering.frontier), row.position)
+                self._give_up(numbering.decide(numbering.frontier), row.position)
             numbering.wait(-(-reorder_samples // row.samples))
         if not numbering.bits:
+            self.feed()
             self.fed, self.run = row.number - 1, 0
         if not delays.knows(row.clock_hz, row.stamp_bits):
             self._new_clock(row)
@@ -140,10 +148,11 @@ class Stream:
         became = numbering.take(row.number, row.number_bits, odd=leaps)
         if became == BEHIND:
             self._behind(-step, (delays.stamp - stamp) * US // delays.clock_hz)
-            if numbering.base < base and self.fed == base - 1:
-                self.fed = numbering.base - 1
+            if numbering.base < base:
+                self.feed()
+                self.fed = numbering.base - 1 if self.fed == base - 1 else self.fed
         if numbering.highest >= numbering.due:
-            self._feed(numbering.decide(numbering.frontier), row.position)
+            self._give_up(numbering.decide(numbering.frontier), row.position)
         if became not in (UNCOUNTED, COPY):
             self._time(row, stamp, leaps=leaps, behind=became == BEHIND)
 
@@ -171,7 +180,8 @@ class Stream:
         numbering = self.numbering
         if numbering.bits:
             numbering.settle()
-            self._feed(numbering.decide(numbering.highest), position)
+            self._give_up(numbering.decide(numbering.highest), position)
+            self.feed()
             self._received(numbering.highest)
         self.over()
         self.delays.transit_us = self.least_us = NONE
@@ -204,9 +214,9 @@ class Stream:
 
     def catch_up(self) -> None:
         """Tell the bursts of the packets that came since the last place was given up."""
-        numbering = self.numbering
-        if numbering.bits:
-            self._received(numbering.frontier)
+        self.feed()
+        if self.numbering.bits:
+            self._received(self.numbering.frontier)
 
     def _count(self, row: Row) -> None:
         self.frames += 1
@@ -248,14 +258,19 @@ class Stream:
                 one.bursts.take_received(number - self.fed)
             self.fed = number
 
-    def _feed(self, lost: list[int], position: int) -> None:
-        """Tell the bursts of places that were given up; list each run of them as a gap."""
-        while lost:
-            run = 1
-            while run < len(lost) and lost[run] == lost[0] + run:
-                run += 1
-            self._received(lost[0] - 1)
-            start = position - (self.numbering.highest - lost[0]) * self.frame_samples
+    def _give_up(self, lost: list[int], position: int) -> None:
+        """Note the runs of places that were given up with a packet at this position."""
+        if lost:
+            self.given.extend(runs(lost, position - self.numbering.highest * self.frame_samples, self.frame_samples))
+            if len(self.given) >= MOST_GIVEN:
+                self.feed()
+
+    def feed(self) -> None:
+        """Tell the bursts of the places that were given up; list each run of them as a gap."""
+        given = iter(self.given.tolist())
+        del self.given[:]
+        for first, run, start in zip(given, given, given, strict=True):
+            self._received(first - 1)
             for one in self.measures:
                 one.bursts.take_lost(run)
                 one.longest_run = max(one.longest_run, self.run + run)
@@ -265,8 +280,18 @@ class Stream:
                 elif len(gaps) < MAX_STREAM_GAPS:
                     gaps.append((_LOST, max(0, start), run * self.frame_samples))
             self.run += run
-            self.fed = lost[run - 1]
-            del lost[:run]
+            self.fed = first + run - 1
+
+
+def runs(lost: Iterable[int], origin: int, frame_samples: int) -> list[int]:
+    """Return first number, packets and position of each run of lost places; `origin` is the position of number 0."""
+    found: list[int] = []
+    for number in lost:
+        if found and number == found[-3] + found[-2]:
+            found[-2] += 1
+        else:
+            found += (number, 1, origin + number * frame_samples)
+    return found
 
 
 __all__ = ["MAX_GAPS", "RESTARTED", "Counted", "Gap", "Measures", "Stream"]

@@ -1,7 +1,7 @@
 import numpy as np
 
 from audio.frames import decode
-from processors.loss.rows import Row, table_of
+from processors.loss.rows import rows_of, table_of
 from schemas.symbols import Channels, Codec, FrameKind
 from tests.processors.loss.calls import ENCODER, STORE, Call
 
@@ -9,7 +9,7 @@ from tests.processors.loss.calls import ENCODER, STORE, Call
 def rows(call: Call):
     frames = decode([ENCODER.encode(frame) for frame in call.frames], STORE)
     count = len(frames)
-    return list(map(Row._make, table_of(frames, np.arange(count), np.arange(count) != 0).T.tolist()))
+    return rows_of(table_of(frames, np.arange(count), np.arange(count) != 0))
 
 
 def test_samples_are_counted_from_the_payload_where_the_codec_tells_else_taken_as_stated():
