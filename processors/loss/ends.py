@@ -7,6 +7,8 @@ from typing import Final
 
 from processors.loss.alarms import Alarms
 from processors.loss.delays import BIN_US
+from processors.loss.former import Former, former_key, missing_of, numbers_of
+from processors.loss.numbering import MAX_MISORDER
 from processors.loss.report import Cause, Key, Report, told_key
 from processors.loss.session import ALL, Counts, Session
 from processors.loss.state import LossState
@@ -39,6 +41,9 @@ class Ends:
             part.catch_up()
         keys = session.keys()
         for key in keys:
+            self._report.former(slot, session, cause, key)
+            if session.streams[key].counted().since(session.streams[key].segment_mark).expected > MAX_MISORDER:
+                session.told.pop(former_key(key), None)
             self._report.stream(slot, session, cause, key, _WINDOW)
             self._alarms.judge(slot, session, cause, key, _packets(session.streams[key]))
         self._report.session(slot, session, cause, _WINDOW)
@@ -51,12 +56,18 @@ class Ends:
     def segment(self, slot: int, session: Session, cause: Cause, key: Key) -> None:
         """Report the segment of a stream that a restart ended, and begin the next one."""
         stream = session.streams[key]
+        self._report.former(slot, session, cause, key)
+        session.told.pop(former_key(key), None)
         suspect, stream.numbering.suspect = stream.numbering.suspect, -1
         stream.end_run(session.head)
         stream.numbering.suspect = suspect
         if stream.numbering.proven and key != ALL:
             ended = Cause(cause.row, cause.captured_us, Reason.RESTART)
-            self._report.stream(slot, session, ended, key, _FINAL, segment=True)
+            values = self._report.stream(slot, session, ended, key, _FINAL, segment=True)
+            missing = missing_of(stream)
+            if missing:
+                whole = {"start_samples": stream.start, "end_samples": session.head} | values
+                session.told[former_key(key)] = Former(missing, 0, 0, numbers_of(whole)).as_numbers()
         session.told.pop(told_key(key, segment=True), None)
         stream.next_segment(session.head)
 
@@ -71,6 +82,8 @@ class Ends:
         unreported = session.window_start < session.head or session.window != Counts() or session.window_gaps
         session.total.add(session.window)
         for key in [*session.keys(), ALL]:
+            if key != ALL:
+                self._report.former(slot, session, cause, key)
             if unreported:
                 self._write(slot, session, cause, key, _WINDOW)
             self._alarms.end(slot, session, cause, key)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from audio.arrival import ArrivalWatch
+from processors.loss import former
 from processors.loss.alarms import Alarms
 from processors.loss.ends import Ends
 from processors.loss.marks import ESTIMATED, IN_TRANSIT, POSITIONED, booked_as, cause_column, stated, with_origin
@@ -145,6 +146,8 @@ class Ledger:
             stream = self._state.add_stream(row.slot, session, key)
         if not stream.numbering.bits:
             _prove(session, stream, row)
+        if former.take(session, key, stream, row):
+            return
         if stream.numbering.begins_anew(row.number, row.number_bits):
             self._ends.segment(row.slot, session, _cause(row), key)
             stream.begin_segment(row)

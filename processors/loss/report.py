@@ -8,6 +8,7 @@ from uuid import UUID
 
 from processors.loss.delays import NONE, jitter_ms
 from processors.loss.emodel import quality
+from processors.loss.former import Former, corrected, former_key, numbers_of, values_of
 from processors.loss.marks import ESTIMATED
 from processors.loss.session import ALL, Session
 from processors.loss.state import LossState
@@ -96,8 +97,11 @@ class Report:
 
     def stream(  # noqa: PLR0913 - whose report it is
         self, slot: int, session: Session, cause: Cause, key: Key, kind: LossReportKind, *, segment: bool = False
-    ) -> None:
-        """Emit the report of one stream on the current window, on its segment, or a FINAL on all of it."""
+    ) -> dict[str, Any]:
+        """Emit the report of one stream on the current window, on its segment, or a FINAL on all of it.
+
+        Return the values that are its own.
+        """
         stream = session.streams[key]
         final = kind is _FINAL
         now = stream.counted()
@@ -122,6 +126,24 @@ class Report:
         values |= self._loss_values(session, stream, counted, measures)
         values |= _rates(session, counted.frames, counted.payload_bytes, counted.audio, final=final)
         self._write(slot, session, cause, kind, key, values, told=told_key(key, segment=segment))
+        return values
+
+    def former(self, slot: int, session: Session, cause: Cause, key: Key) -> None:
+        """Emit the CORRECTION of a stream's former segment if packets of it came since it was told."""
+        told = session.told.get(former_key(key))
+        if told is None:
+            return
+        former = Former.of_numbers(told)
+        if former.frames:
+            before = values_of(former.said)
+            values = corrected(before, former, _ms(session.streams[key].frame_samples, session))
+            names = (name for name in TOLD if before[name] != values[name])
+            changes = ", ".join(f"{name} {before[name]} -> {values[name]}" for name in names)
+            values["corrects"] = f"{changes}: packets came after the segment had ended"
+            session.told[former_key(key)] = Former(former.missing, 0, 0, numbers_of(values)).as_numbers()
+            self._write(
+                slot, session, cause, LossReportKind.CORRECTION, key, values | {"closed_reason": Reason.RESTART}
+            )
 
     def alarm(  # noqa: PLR0913, PLR0917 - whose alarm it is
         self,

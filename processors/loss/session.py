@@ -56,8 +56,9 @@ class Session:
     `head` is the end of its timeline, `window_start` where the window began, `empty` how long there has been no audio;
     `cause` the reason of a missing stretch whose length is not known yet, `paused` 1 while no audio is expected.
     `drift` means something if `stated` is 1. Arrival times are -1 when not known; `audio_ms` is the stream time of the
-    newest audio, -1 before any is due. The alarms are 1 while raised. `told` has the numbers of a FINAL that was
-    written though the session may return, by stream key.
+    newest audio, -1 before any is due. The alarms are 1 while raised. `told` has what FINALs said that may have to be
+    corrected: those of a session that may return, by stream key (`report.told_key`), and of segments packets of which
+    may still come (`former.former_key`).
     """
 
     rate_hz: int
