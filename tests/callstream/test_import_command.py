@@ -59,7 +59,7 @@ def test_a_mistake_is_named_before_any_connection(arguments: list[str], named: s
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("call.pcap", "call"), ("a.b.wav", "a.b"), (os.fsdecode(b"caf\xe9.pcap"), "caf?")]
+    ("name", "found"), [("call.pcap", "call"), ("a.b.wav", "a.b"), (os.fsdecode(b"plain\xe9.pcap"), "plain?")]
 )
 def test_a_file_gives_its_name_to_the_calls_whatever_it_is(name: str, found: str) -> None:
     assert import_command._name(Path(name)) == found
