@@ -124,7 +124,8 @@ class Report:
             values |= {"start_samples": stream.start, "lost_signed": counted.expected - counted.received}
         values |= _arrival_values(stream, measures, lag=not final)
         values |= self._loss_values(session, stream, counted, measures)
-        values |= _rates(session, counted.frames, counted.payload_bytes, counted.audio, final=final)
+        media = max(0, counted.audio - counted.duplicates * stream.frame_samples)
+        values |= _rates(session, counted.frames, counted.payload_bytes, media, final=final)
         self._write(slot, session, cause, kind, key, values, told=told_key(key, segment=segment))
         return values
 
