@@ -3,15 +3,19 @@
 A round of N stereo calls holds when every call went as the protocol wants it, every frame is on calls.audio once, in
 order and with its position, the platform's stated position never left ours, and the 99th percentile of the pongs is
 within 20 ms over the whole round, the bursts in which the calls arrive and leave included; and when the load was no
-later than that with its own frames, so that what was measured is ingest. Rounds grow; after the first that does
-not hold the steps become smaller. A round that does not hold is run once more: the machine may have been busy. The load
-runs in other processes and states its own lateness and CPU time, so that it can be seen not to be the limit; of ingest
-it is said for which part of the round others had the core it waited for.
-`./dev bench ingest [frame_ms] [seconds] [calls …]`; the seconds begin when the last call has arrived.
+later than that with its own frames, so that what was measured is ingest. A round that does not hold is run once more:
+the machine may have been busy. The load runs in another process and states its own lateness and CPU time, so that it
+can be seen not to be the limit; of ingest it is said for which part of the round others had the core it waited for.
+
+`./dev bench ingest` looks for the largest round that holds: rounds grow until one does not, then come those between; no
+round is begun that could not end in time. `--sessions N` measures N calls only. `--frame-ms` is the length of a frame
+(200, 100, 20), `--seconds` how long all calls are there together: from the last one's arrival until the first leaves.
 """
 
+import argparse
 import asyncio
 import json
+import math
 import os
 import sys
 import tempfile
@@ -43,7 +47,11 @@ _BURST = 100
 _LOAD_PROCESSES = 1
 _FINEST = 100
 _LONGEST_WAIT_S = 10.0
-_CALLS = [500, 1000, 1500, 2000, 2500, 3000]
+_CALLS = (2000, 3000, 4000)
+"""Rounds that grow, with frames of 200 ms; with shorter ones in proportion fewer calls."""
+_USUAL_FRAME_MS = 200
+_READ_S = 15.0
+"""What comes on top of a round: frames still on their way, and reading them back."""
 _clock = SystemClock()
 
 
@@ -259,31 +267,47 @@ class Bench:
             if stored.frames > before:
                 last_s = _clock.monotonic_s()
 
-    async def largest(self, rounds: list[int]) -> Round | None:
+    def takes_s(self, calls: int) -> float:
+        """Return how long a round may take."""
+        return 2 * calls / _BURST + self._seconds + _READ_S
+
+    async def largest(self, rounds: list[int], within_s: float) -> Round | None:
         """Return the round with the most calls that holds: of those given, then of those between.
 
         `complete` is left as the one with the most calls of which nothing was lost, however late the pongs were.
         """
+        until_s = _clock.monotonic_s() + within_s
         best: Round | None = None
         steps = list(rounds)
         while steps:
             calls = steps.pop(0)
-            for _ in range(2):
-                done = await self.round(calls)
-                print(done.line(), flush=True)
-                if done.complete and (self.complete is None or calls > self.complete.calls):
-                    self.complete = done
-                if done.holds:
-                    break
-            if done.holds:
+            done = await self._tried(calls, until_s)
+            if done is None:
+                print(f"{calls} calls: no time left", flush=True)
+            elif done.holds:
                 best = done
                 continue
-            middle = ((best.calls if best else 0) + calls) // 2 // _FINEST * _FINEST
-            steps = [middle] if len(rounds) > 1 and middle > (best.calls if best else 0) else []
+            lower = best.calls if best else 0
+            middle = (lower + calls) // 2 // _FINEST * _FINEST
+            steps = [middle] if len(rounds) > 1 and middle > lower else []
         return best
 
+    async def _tried(self, calls: int, until_s: float) -> Round | None:
+        """Return a round of so many calls, the second where the first does not hold; None where there is no time."""
+        done: Round | None = None
+        for _ in range(2):
+            if _clock.monotonic_s() + self.takes_s(calls) > until_s:
+                break
+            done = await self.round(calls)
+            print(done.line(), flush=True)
+            if done.complete and (self.complete is None or calls > self.complete.calls):
+                self.complete = done
+            if done.holds:
+                break
+        return done
 
-async def measure(frame_ms: int, seconds: float, rounds: list[int]) -> None:
+
+async def measure(frame_ms: int, seconds: float, rounds: list[int], within_s: float) -> None:
     """Run the rounds and print them."""
     os.sched_setaffinity(0, {_LOAD_CORE})
     with tempfile.TemporaryDirectory(prefix="callstream-bench-") as name:
@@ -291,7 +315,7 @@ async def measure(frame_ms: int, seconds: float, rounds: list[int]) -> None:
             bench = Bench(kafka, http, Path(name), frame_ms, seconds)
             await bench.start()
             try:
-                best = await bench.largest(rounds)
+                best = await bench.largest(rounds, within_s)
             finally:
                 await bench.stop()
     shown = best or bench.complete
@@ -314,12 +338,18 @@ async def measure(frame_ms: int, seconds: float, rounds: list[int]) -> None:
     )
 
 
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="./dev bench ingest", description="How many calls one ingest process holds.")
+    parser.add_argument("--sessions", type=int, help="so many calls only, not the largest number that holds")
+    parser.add_argument("--frame-ms", type=int, default=_USUAL_FRAME_MS, help="length of a frame (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long all calls are there (%(default)s)")
+    parser.add_argument("--within-s", type=float, default=270.0, help="how long looking for it may take (%(default)s)")
+    given = parser.parse_args()
+    rounds = [given.sessions] if given.sessions else [calls * given.frame_ms // _USUAL_FRAME_MS for calls in _CALLS]
+    within_s = math.inf if given.sessions else given.within_s
+    asyncio.run(measure(given.frame_ms, given.seconds, rounds, within_s))
+
+
 if __name__ == "__main__":
-    given = [float(value) for value in sys.argv[1:]]
-    asyncio.run(
-        measure(
-            int(given[0]) if given else 200,
-            given[1] if len(given) > 1 else 20.0,
-            [int(value) for value in given[2:]] or _CALLS,
-        )
-    )
+    main()

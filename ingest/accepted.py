@@ -13,7 +13,6 @@ answer. What of that is our own delay is never held against the peer: a request 
 import asyncio
 import http
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from enum import IntFlag, auto
 from functools import partial
@@ -25,8 +24,9 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from ingest.head import RequestHead
 from ingest.protocol import Admitted
-from ingest.receive import FrameSplitter
+from ingest.receive import FrameSplitter, Hearer
 from ingest.turnstile import Turnstile
 from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
@@ -39,7 +39,6 @@ CLOSE_S = 10.0
 _UNREAD, _UNREAD_AGAIN = 16, 4
 """Reading rests once more messages than the first wait to be received, until no more than the second do."""
 _UNSENT_BYTES = 32_768
-_REQUEST_END = b"\r\n\r\n"
 _ENDING = (State.CLOSING, State.CLOSED)
 _TOO_LONG = (HeaderLineTooLong, RequestLineTooLong, TooManyHeaders)
 
@@ -83,16 +82,6 @@ class Door(Protocol):
         """Forget a socket. `reason` says why it got no further than its request, None where that is known."""
 
 
-class Hearer(Protocol):
-    """Who takes messages in the callback that read them: no task wakes for them."""
-
-    def hear(self, data: bytes) -> bool:
-        """Take a binary message, or return False where it must be received."""
-
-    def hear_text(self, text: str, say: Callable[[str], bool]) -> bool:
-        """Take a text, or return False where it must be received. `say` answers; False: that would have to wait."""
-
-
 class _Pause(IntFlag):
     """Why a socket is not read now."""
 
@@ -124,8 +113,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         self._protocol = ServerProtocol(max_size=door.max_frame_bytes)
         self._splitter = FrameSplitter(door.max_frame_bytes)
         self._asked = False
-        self._header_bytes = 0
-        self._header_tail = b""
+        self._head = RequestHead(door.max_header_bytes)
         self._early = b""
         self._turned_away = False
         self._overdue = False
@@ -277,11 +265,8 @@ class AcceptedConnection(asyncio.BufferedProtocol):
 
     def _request_received(self, data: bytes) -> None:
         """Give the request to the machine, and keep what came behind it for later."""
-        before, self._header_tail = self._header_tail, (self._header_tail + data)[-len(_REQUEST_END) + 1 :]
-        found = (before + data).find(_REQUEST_END)
-        end = len(data) if found < 0 else found + len(_REQUEST_END) - len(before)
-        self._header_bytes += end
-        if self._header_bytes > self._door.max_header_bytes:
+        end = self._head.end_in(data)
+        if end is None:
             self._turn_away(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             self._door.turned_away(self, "header_size")
             return

@@ -7,6 +7,7 @@ machine gets whole frames, until one is wrong; from there on it gets all.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 try:
     from websockets.speedups import apply_mask
@@ -20,6 +21,16 @@ _CONTROL, _OPCODE = 0x08, 0x0F
 _OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
 _MASK_BYTES = 4
+
+
+class Hearer(Protocol):
+    """Who takes messages in the callback that read them: no task wakes for them."""
+
+    def hear(self, data: bytes) -> bool:
+        """Take a binary message, or return False where it must be received."""
+
+    def hear_text(self, text: str, say: Callable[[str], bool]) -> bool:
+        """Take a text, or return False where it must be received. `say` answers; False: that would have to wait."""
 
 
 class FrameSplitter:
