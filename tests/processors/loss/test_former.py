@@ -1,3 +1,5 @@
+from itertools import zip_longest
+
 import pytest
 
 from processors.loss.former import Former, corrected, missing_of, numbers_of, values_of
@@ -9,9 +11,9 @@ from tests.processors.loss.calls import Call, Run, log_of, run
 FACTS = ("frames", "bytes", "expected", "received", "unique", "duplicates", "reordered", "late", "lost", "lost_signed")
 
 
-def call_with(late: tuple[int, ...], *, restart_mark: bool = False, after: int = 30) -> Call:
+def call_with(late: tuple[int, ...], *, restart_mark: bool = False, after: int = 30, session: int = 0) -> Call:
     """A stream of 100 packets without 90, 95 and 96; it restarts at 40,000, and `late` ones come some packets later."""
-    call = Call().open()
+    call = Call(session).open()
     for number in range(100):
         if number not in {90, 95, 96}:
             call.packet(number)
@@ -70,6 +72,14 @@ def test_polls_and_snapshots_change_nothing(poll):
         again.feed(log[start : start + 50], poll)
         again.restart()
     assert [record for _, record in again.found] == [record for _, record in found.found]
+
+
+def test_sessions_stepped_together_are_corrected_as_each_alone_would_be():
+    calls = [call_with(((95, 90), (90,), ())[n % 3], restart_mark=n % 2 == 0, session=n) for n in range(6)]
+    together = Run().feed([item for items in zip_longest(*map(log_of, calls)) for item in items if item], 500)
+    for call in calls:
+        found = [record for _, record in together.found if record.conversation_id == call.key.decode()]
+        assert found == [record for _, record in run(call, poll=3).found]
 
 
 def test_a_final_is_the_same_after_it_was_kept_as_numbers():
