@@ -149,8 +149,12 @@ class Delays:
         used = np.flatnonzero(self.bins)
         counted: Any = list(zip(used.tolist(), self.bins[used].tolist(), strict=True))
         for spread in spreads:
-            for index, frames in counted:
-                spread.bins[index] = spread.bins.get(index, 0) + frames
+            bins = spread.bins
+            if bins:
+                for index, frames in counted:
+                    bins[index] = bins.get(index, 0) + frames
+            else:
+                bins.update(counted)
             spread.most_us = max(spread.most_us, self.most_us - self.least_us)
         self.bins[used] = 0
         self.least_us = self.most_us = NONE

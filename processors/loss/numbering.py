@@ -80,7 +80,8 @@ class Numbering:
     @property
     def pending(self) -> int:
         """Missing packets whose place is not given up yet."""
-        return len(self.missing) - bisect_right(self.missing, self.frontier) if self.bits else 0
+        missing = self.missing
+        return len(missing) - bisect_right(missing, self.frontier) if missing and self.bits else 0
 
     @property
     def lost(self) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from processors.loss import columns
 from processors.loss.delays import (
     BIN_US,
+    BINS,
     LAST,
     LEAP_US,
     MOST_STAMP,
@@ -191,7 +192,9 @@ class Packets:
             given_up.append(stop - start)
             due.append(missing[stop] if stop < len(missing) else NOTHING_DUE)
             if stop > start:
-                stream.given.extend(runs(missing[start:stop], place, length))
+                lost = missing[start]
+                one = (lost, 1, place + lost * length)
+                stream.given.extend(one if stop == start + 1 else runs(missing[start:stop], place, length))
                 if len(stream.given) >= MOST_GIVEN:
                     full.append((slot, row))
         streams[columns.DECIDED][rows] = frontier
@@ -229,6 +232,6 @@ class Packets:
         if lower.any():
             for at in np.flatnonzero(lower & (rows != SCRATCH)).tolist():
                 shift(bins[rows[at]], -int(index[at]))
-        bins[rows, np.clip(index, 0, LAST)] += 1
+        bins.reshape(-1)[rows * BINS + np.clip(index, 0, LAST)] += 1
         streams[columns.LEAST][rows] = np.minimum(least_us, transit_us)
         streams[columns.MOST][rows] = np.maximum(most_us, transit_us)

@@ -48,11 +48,11 @@ class Counted(NamedTuple):
 
     def since(self, mark: "Counted") -> "Counted":
         """Return what came after `mark`. A packet that was lost before it and came since makes nothing negative."""
-        return Counted(*(max(0, now - before) for now, before in zip(self, mark, strict=True)))
+        return Counted._make([now - before if now > before else 0 for now, before in zip(self, mark, strict=True)])
 
     def plus(self, other: "Counted") -> "Counted":
         """Return the sums."""
-        return Counted(*(a + b for a, b in zip(self, other, strict=True)))
+        return Counted._make([a + b for a, b in zip(self, other, strict=True)])
 
 
 _NOTHING: Final = Counted()
@@ -206,6 +206,8 @@ class Stream:
 
     def begin_window(self, leak_us: int) -> None:
         """Let a window begin here. The least transit time rises by `leak_us`: drifting clocks make no lag."""
+        if not self.delays.clock_hz:
+            return
         self.window = Measures()
         if self.least_us != NONE:
             self.least_us += leak_us
