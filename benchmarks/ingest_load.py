@@ -76,6 +76,7 @@ class Connection:
         self.burst_s = 0.0
         self.over = False
         self.closing = False
+        self.answer = "no answer"
         self._inbox = bytearray()
         self._outbox = bytearray()
         self.socket = socket.create_connection(address)
@@ -143,7 +144,8 @@ class Connection:
         head, found, rest = bytes(self._inbox).partition(b"\r\n\r\n")
         if not found:
             return
-        if not head.startswith(b"HTTP/1.1 101"):
+        self.answer = head[:12].decode()
+        if self.answer != "HTTP/1.1 101":
             self.end()
             return
         self._inbox = bytearray(rest)
@@ -266,7 +268,7 @@ class Load:
         for connection in self.all:
             protocol = connection.protocol
             if protocol is None:
-                faults["refused"] += 1
+                faults[f"refused: {connection.answer}"] += 1
                 continue
             for seconds in protocol.round_trips_s:
                 trips.add(seconds)

@@ -14,6 +14,7 @@ import math
 import resource
 import ssl
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from websockets.http11 import Request, Response
@@ -37,9 +38,13 @@ _END_S = 1.0
 """How long closing the connections that are left may take."""
 _NORMAL, _GOING_AWAY = 1000, 1001
 _BACKLOG = 1_024
-"""So many sockets may wait in the system to be accepted; the loop takes one at each turn."""
+"""So many sockets may wait in the system to be accepted."""
+_ACCEPTED_A_TURN = 4
+"""So many are accepted at each turn of the loop; one takes about a quarter of a millisecond."""
 _REQUESTS_A_TURN = 4
 """So many requests to connect are begun at each turn of the loop; one takes about a millisecond in all."""
+_REQUESTS_PER_S = 150.0
+"""So many are begun however long the turns are."""
 _ASKED_A_TURN = 50
 """So many sessions are asked at each turn of the loop whether they were quiet for long; one takes ten microseconds."""
 _AGAIN_S = 1.0
@@ -64,11 +69,11 @@ class IngestServer:
         self._places = Places(self._limits.max_connections, self._limits.max_per_organisation)
         self._bucket = Bucket(self._limits.handshakes_per_s, self._limits.handshake_burst)
         self._complaints = Complaints()
-        self._turnstile = Turnstile(_REQUESTS_A_TURN)
+        self._turnstile = Turnstile(_REQUESTS_A_TURN, _REQUESTS_PER_S)
         self._rounds = Turnstile(_ASKED_A_TURN)
         self._asking: set[AcceptedConnection] = set()
         self._refreshed_s = float("-inf")
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._all: set[AcceptedConnection] = set()
         self._buffer = memoryview(bytearray(READ_BYTES))
@@ -128,20 +133,23 @@ class IngestServer:
         try:
             if listening.certificate is not None:
                 self._certificate = Certificate(*listening.certificate)
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(
-                lambda: AcceptedConnection(self),
-                listening.host,
-                listening.port,
-                backlog=_BACKLOG,
-                **self._tls(),
-            )
+            await self._listen(listening.host, listening.port)
         except (OSError, ssl.SSLError) as error:
             name = self._source.name.upper()
             message = f"INGEST_{name}_HOST, INGEST_{name}_PORT: cannot listen there: {type(error).__name__}"
             raise ConfigError([message]) from error
         self._tasks = tasks
-        self._port = int(self._server.sockets[0].getsockname()[1])
+        self._port = int(self._servers[0].sockets[0].getsockname()[1])
+
+    async def _listen(self, host: str, port: int) -> None:
+        """Listen, several times on the same sockets: of each the loop accepts one connection at a turn."""
+        listen = partial(
+            asyncio.get_running_loop().create_server, lambda: AcceptedConnection(self), backlog=_BACKLOG, **self._tls()
+        )
+        self._servers.append(await listen(host, port))
+        for listener in self._servers[0].sockets:
+            for _ in range(_ACCEPTED_A_TURN - 1):
+                self._servers.append(await listen(sock=listener.dup()))
 
     def _tls(self) -> dict[str, Any]:
         """Return what the listening socket is told of TLS."""
@@ -174,8 +182,8 @@ class IngestServer:
     def stop_accepting(self) -> None:
         """Answer 503 from now on, and close the listening sockets."""
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
 
     async def let_end(self, seconds: float) -> None:
         """Wait until no session is left, but no longer than that."""

@@ -1,6 +1,8 @@
 """A socket on loopback before and beside its request."""
 
 import asyncio
+import itertools
+import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -10,6 +12,7 @@ import trustme
 from websockets.exceptions import ConnectionClosed
 
 from ingest import accepted as module
+from ingest import server as server_module
 from runtime.clock import SystemClock
 from simulators.audiohook import media
 from simulators.audiohook.call import Call
@@ -461,3 +464,16 @@ async def test_a_fault_over_a_text_ends_the_connection_with_1011(outlet, keys, m
     assert caught.value.rcvd.code == 1011
     assert "a session failed" in capfd.readouterr().err
     assert outlet.kinds() == ["OPENED", "CLOSED"]
+
+
+async def test_of_a_crowd_a_few_are_accepted_at_each_turn(outlet, keys):
+    async with serving(outlet, keys) as server:
+        crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+        counts = [0]
+        async with asyncio.timeout(5):
+            while len(server._all) < len(crowd):
+                await asyncio.sleep(0)
+                counts.append(len(server._all))
+        for one in crowd:
+            one.close()
+    assert max(after - before for before, after in itertools.pairwise(counts)) == server_module._ACCEPTED_A_TURN

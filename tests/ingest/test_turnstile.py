@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from functools import partial
 
 from ingest.turnstile import Turnstile
@@ -24,3 +25,22 @@ async def test_who_comes_when_all_are_in_waits_for_the_next_turn():
     assert entered == [0]
     await asyncio.sleep(0)
     assert entered == [0, 1]
+
+
+async def test_after_a_long_turn_as_many_more_enter_as_came_due_in_it():
+    turnstile, entered = Turnstile(1, per_s=1000), []
+
+    def enter(number: int) -> None:
+        entered.append(number)
+        if number == 1:
+            threading.Event().wait(0.02)
+
+    for number in range(100):
+        turnstile.wait(partial(enter, number))
+    while not entered:
+        await asyncio.sleep(0)
+    while len(entered) < 10:
+        before = len(entered)
+        await asyncio.sleep(0)
+    assert len(entered) - before > 10
+    assert entered == list(range(len(entered)))
