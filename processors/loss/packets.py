@@ -209,12 +209,15 @@ class Packets:
     def _delay(self, rows: Numbers) -> None:
         """What `Delays.take` does."""
         streams, transit_us, before_us = self._state.streams, self._transit_us, self._before_us
-        known = before_us != NONE
+        known: Flags | int = before_us != NONE
+        if before_us.min() != NONE:
+            known = 1
         jitter, most = streams[columns.JITTER].take(rows), streams[columns.JITTER_MAX].take(rows)
         step_us = np.minimum(np.abs(transit_us - before_us), MOST_STEP_US)
-        moved = ((step_us << SCALE_BITS) - jitter) >> 4
-        moved *= known
-        jitter += moved
+        step_us <<= SCALE_BITS
+        step_us -= jitter
+        step_us >>= 4
+        jitter += step_us * known
         streams[columns.JITTER][rows] = jitter
         summed = (jitter >> SUM_SHIFT) * known
         streams[columns.JITTER_SUM][rows] = streams[columns.JITTER_SUM].take(rows) + summed

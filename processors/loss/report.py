@@ -1,10 +1,10 @@
 """What was counted → LossReport records, with everything derived records repeat about their session."""
 
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final
-from uuid import UUID
 
 from processors.loss.delays import NONE, jitter_ms
 from processors.loss.emodel import quality
@@ -26,6 +26,7 @@ TOLD: Final = ("frames", "bytes", "expected", "received", "unique", "duplicates"
 """What a CORRECTION names where it changed."""
 _SEGMENT: Final = 16
 """Added to the channel of a key: the stream's last segment."""
+_UUID: Final = struct.Struct("4s2s2s2s6s")
 _HOST_FILLS_IN: Final = Origin(topic=AUDIO.name, partition=-1, offset=-1, index=-1)
 _CHANNELS, _CODECS, _REASONS, _SOURCES = tuple(Channel), tuple(Codec), tuple(Reason), tuple(Source)
 _FINAL = LossReportKind.FINAL
@@ -223,7 +224,7 @@ class Report:
         shared = {
             "kind": kind,
             "conversation_id": table.conversations[slot],
-            "session_id": str(UUID(bytes=table.ids[slot])),
+            "session_id": "-".join(map(bytes.hex, _UUID.unpack(table.ids[slot]))),
             "organisation": None if info is None else info.organisation,
             "queue": None if info is None else info.queue,
             "agent": None if info is None else info.agent,

@@ -110,18 +110,18 @@ class Stream:
     def counted(self) -> Counted:
         """Return all that was counted."""
         n = self.numbering
-        pending = n.pending
+        decided = n.expected - n.pending
         return Counted(
             self.frames,
             self.payload_bytes,
             self.audio,
-            n.expected - pending,
-            n.received,
+            decided,
+            n.unique + n.copies,
             n.unique,
             n.copies,
             n.reordered,
             n.late,
-            n.lost - pending,
+            decided - n.unique,
             n.given_up,
             n.restarts,
         )
@@ -206,7 +206,7 @@ class Stream:
 
     def begin_window(self, leak_us: int) -> None:
         """Let a window begin here. The least transit time rises by `leak_us`: drifting clocks make no lag."""
-        if not self.delays.clock_hz:
+        if not (self.frames or self.numbering.bits):
             return
         self.window = Measures()
         if self.least_us != NONE:
