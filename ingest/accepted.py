@@ -7,7 +7,7 @@ request yet that could be answered.
 All sockets are read into one buffer, so a socket has at most that much read at a turn of the loop. Audio is cut out of
 it (`ingest.receive`) and heard at once; the library's machine decides over everything else. Reading rests while a
 request waits for its turn or its answer, while messages wait to be received, and while the peer does not read what we
-answer. What of that is our own delay is never held against the peer: a request counts from when it was read.
+answer. What of that is our own delay is never held against the peer: a request counts from when it came.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from ingest.arrived import received_ago_s
 from ingest.head import RequestHead
 from ingest.protocol import Admitted
 from ingest.receive import FrameSplitter, Hearer
@@ -95,7 +96,7 @@ class _Pause(IntFlag):
 class AcceptedConnection(asyncio.BufferedProtocol):
     """A connection that carries what its request was admitted with. The request may have so many bytes, no more.
 
-    `read_s` is the wall time at which the end of the request was read, however long it waited for its turn.
+    `came_s` is the wall time at which the request's end came, however long it waited to be read and for its turn.
 
     Implements `ingest.session.Transport`. `hearer` takes whole messages at once, or says that they must be received; it
     is asked only while nothing that came before is to be received.
@@ -103,7 +104,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
 
     admitted: Admitted | None = None
     hearer: Hearer | None = None
-    read_s: float = 0.0
+    came_s: float = 0.0
     _transport: asyncio.Transport
 
     def __init__(self, door: Door) -> None:
@@ -157,7 +158,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
                 self._loop.call_soon(self._go_on, _Pause.TURN)
             self._splitter.feed(data, self._heard, self._machine)
         elif not self._turned_away and self._end is None:
-            self.read_s = self._door.wall_s()
+            self.came_s = self._door.wall_s() - received_ago_s(self._transport.get_extra_info("socket"))
             # a request costs as much as dozens of messages of audio, which must not wait for a burst of them
             self._pause(_Pause.TURNSTILE)
             self._door.turnstile.wait(partial(self._turn_came, bytes(data)))

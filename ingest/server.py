@@ -73,6 +73,7 @@ class IngestServer:
         self._rounds = Turnstile(_ASKED_A_TURN)
         self._asking: set[AcceptedConnection] = set()
         self._refreshed_s = float("-inf")
+        self._judged_s = float("-inf")
         self._servers: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._all: set[AcceptedConnection] = set()
@@ -266,7 +267,9 @@ class IngestServer:
             return early
         if arrived_s - self._refreshed_s >= REFRESH_S:
             self._refresh()
-        decision = self._source.admit(request.path, request.headers.raw_items(), connection.read_s)
+        # a signature is as old as it was when it came, but none is judged by an earlier time than the one before it
+        self._judged_s = max(connection.came_s, min(self._judged_s, self.wall_s()))
+        decision = self._source.admit(request.path, request.headers.raw_items(), self._judged_s)
         # from here on a socket only takes its time
         self._asking.discard(connection)
         if not isinstance(decision, Admitted):

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import socket
 import ssl
+import sys
+import threading
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
@@ -104,6 +106,17 @@ class SetForward(SystemClock):
         return super().wall_s() + self.late_s
 
 
+class Judged:
+    """A source whose judgement somebody hears."""
+
+    def __init__(self, source, admit) -> None:
+        self._source = source
+        self.admit = admit
+
+    def __getattr__(self, name: str):
+        return getattr(self._source, name)
+
+
 @asynccontextmanager
 async def turn_awaited(server, monkeypatch, request: bytes):
     """Send this and wait until it is read; then its turn is the test's to give. Yield it, and where answers come."""
@@ -149,6 +162,40 @@ async def test_a_signature_is_as_old_as_it_was_when_read_however_late_its_turn_c
             clock.late_s = late_s[1]
             enter()
             assert (await reader.readline()).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+async def test_a_request_is_as_old_as_when_it_came_though_nobody_was_there_to_read_it(outlet, keys):
+    async with serving(outlet, keys) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as peer:
+            peer.sendall(wire.request(key="open"))
+            threading.Event().wait(0.1)
+            free_s = server.wall_s()
+            while not server._sessions:
+                await asyncio.sleep(0.001)
+            (accepted,) = server._sessions.values()
+            assert free_s - 60 < accepted.came_s < free_s
+
+
+async def test_signatures_are_judged_by_a_time_that_follows_the_clock_and_else_never_goes_back(
+    outlet, keys, monkeypatch
+):
+    clock, judged = SetForward(), []
+    async with serving(outlet, keys) as server:
+        monkeypatch.setattr(server, "_surroundings", replace(server._surroundings, clock=clock))
+        admit = server._source.admit
+        monkeypatch.setattr(
+            server, "_source", Judged(server._source, lambda *asked: (judged.append(asked[-1]), admit(*asked))[1])
+        )
+        for late_s in (0, -3600):
+            clock.late_s = late_s
+            async with dial(server):
+                pass
+        assert judged[0] - judged[1] > 3000
+        monkeypatch.setattr(module, "received_ago_s", lambda _: 1000.0)
+        async with dial(server):
+            pass
+    assert judged[2] == judged[1]
 
 
 @pytest.mark.parametrize(("request_bytes", "status"), [(wire.request(key="open"), b"101"), (b"GET /", b"408")])
