@@ -26,7 +26,7 @@ class Pages:
 
     async def _get(self, path):
         # /readyz is 503 on purpose, which the client takes for an overload: ask below it
-        return await self.client._client.get(f"http://{self.server.host}:{self.server.port}{path}")
+        return await self.client._pools[0].client.get(f"http://{self.server.host}:{self.server.port}{path}")
 
 
 async def test_the_service_lives_as_soon_as_its_loop_turns():
