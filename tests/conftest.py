@@ -1,16 +1,19 @@
-"""What holds for every test: the shared broker, Hypothesis without deadlines, and no asyncio task left behind.
+"""What holds for every test: the shared broker, Hypothesis without deadlines, no asyncio task and no logging left behind.
 
 And how a run is shared by several processes.
 """
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 from xdist.remote import Producer
 
+from runtime.log import get_logger
 from tests import sharing
 
 pytest_plugins = ["tests.kafka_fixture"]
@@ -22,6 +25,19 @@ settings.load_profile("callstream")
 
 GRACE_S = 1.0
 """What is being closed at the end of a test may take a moment on the loop."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Take back what a command run inside a test set for logging: the next test may look for a line."""
+    get_logger("tests")
+    configured = structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**configured)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,6 @@ LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 @pytest.fixture(autouse=True)
 def fresh_configuration():
     structlog.reset_defaults()
-    root, level = logging.getLogger().handlers[:], logging.getLogger().level
-    yield
-    structlog.reset_defaults()
-    logging.getLogger().handlers[:] = root
-    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture
