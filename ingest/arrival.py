@@ -27,7 +27,7 @@ STALLED: Final = 0.5
 
 
 class Gap(NamedTuple):
-    """Missing media: RECONNECT or LOST_IN_NETWORK. `duration_samples` -1: not knowable; else from arrival times."""
+    """Missing media. `duration_samples` -1: not knowable. `estimated`: the length comes from arrival times."""
 
     reason: Reason
     start_samples: int
@@ -36,7 +36,7 @@ class Gap(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Where audio lies, and the gap that ends there. `late`: it was held up."""
+    """Where audio lies, and the gap that ends there: RECONNECT or LOST_IN_NETWORK. `late`: it was held up."""
 
     position_samples: int
     gap: Gap | None = None

@@ -23,6 +23,8 @@ connection (`backlog`) has its place, and is late.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from audio.numbers import serial_step
+from ingest.arrival import Gap
 from ingest.backlog import Backlog
 from schemas.symbols import Reason
 
@@ -30,16 +32,6 @@ TOLERANCE_S: Final = 10.0
 """How far a timestamp may be from where the arrival lets expect it."""
 MOST_DISORDER: Final = 100
 """Numbers so far behind are no disorder, but for single ones (RFC 3550 A.1)."""
-NEVER_WRAPS: Final = 53
-
-
-def serial_step(number: int, reference: int, bits: int) -> int:
-    """Return how far `number` is ahead of `reference`, from -2^(bits-1) up to 2^(bits-1) - 1; 53 bits never wrap."""
-    difference = number - reference
-    if bits == NEVER_WRAPS:
-        return difference
-    half = 1 << (bits - 1)
-    return (difference + half & (half << 1) - 1) - half
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +44,11 @@ class Scale:
     timestamp_bits: int = 32
 
 
-class Gap(NamedTuple):
-    """Missing media before a packet: RECONNECT or RESTART. `estimated`: the length comes from arrival times."""
-
-    reason: Reason
-    start_samples: int
-    duration_samples: int
-    estimated: bool
-
-
 class Placed(NamedTuple):
-    """Where a packet lies. `late`: one with a later position was there before, or it was held up."""
+    """Where a packet lies. `late`: one with a later position was there before, or it was held up.
+
+    `gap`: what is missing before it, RECONNECT or RESTART.
+    """
 
     position_samples: int
     late: bool

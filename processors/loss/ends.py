@@ -5,10 +5,10 @@ Of one moment the streams by channel and SSRC come first, channel ALL last; a st
 
 from typing import Final
 
+from audio.numbers import MAX_MISORDER
 from processors.loss.alarms import Alarms
 from processors.loss.delays import BIN_US
 from processors.loss.former import Former, former_key, missing_of, numbers_of
-from processors.loss.numbering import MAX_MISORDER
 from processors.loss.report import Cause, Key, Report, told_key
 from processors.loss.session import ALL, Counts, Session
 from processors.loss.state import LossState

@@ -9,7 +9,7 @@ import struct
 import typing
 from typing import Any, Final, NamedTuple
 
-from processors.loss.numbering import MAX_MISORDER, NEVER_WRAPS
+from audio.numbers import MAX_MISORDER, NEVER_WRAPS
 from processors.loss.rows import AUDIBLE, Row
 from processors.loss.session import Session
 from processors.loss.streams import Counted, Stream

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from audio.arrival import ArrivalWatch
+from audio.numbers import NEVER_WRAPS
 from processors.loss import former
 from processors.loss.alarms import Alarms
 from processors.loss.ends import Ends
 from processors.loss.marks import ESTIMATED, IN_TRANSIT, POSITIONED, booked_as, cause_column, stated, with_origin
 from processors.loss.report import Cause, Report
-from processors.loss.rows import AUDIBLE, CHANNEL_OF, MAX_POSITION, MAX_RATE_HZ, MIN_RATE_HZ, NEVER_WRAPS, Row
+from processors.loss.rows import AUDIBLE, CHANNEL_OF, MAX_POSITION, MAX_RATE_HZ, MIN_RATE_HZ, Row
 from processors.loss.session import Counts, Session
 from processors.loss.state import LossState
 from processors.loss.streams import MAX_GAPS, Gap, Stream

@@ -15,13 +15,10 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Final
 
-MAX_DROPOUT: Final = 3000
-"""A number so far ahead is a jump, not a loss (RFC 3550 A.1)."""
-MAX_MISORDER: Final = 100
-"""A number so far behind is a jump, not disorder, unless it is known to be missing (RFC 3550 A.1)."""
+from audio.numbers import MAX_DROPOUT, MAX_MISORDER, NEVER_WRAPS, limit, serial_step
+
 MEMORY: Final = 4096
 """Numbers behind the highest one that are remembered."""
-NEVER_WRAPS: Final = 53
 MOST_REORDER: Final = 2000
 """Most packets of a reorder window."""
 NOTHING_DUE: Final = 1 << 62
@@ -113,21 +110,17 @@ class Numbering:
                 return RESTARTED
             self._settle(suspect)
             step = self.step(number)
-        if step == 1 or (0 < step < self._limit(MAX_DROPOUT) and not odd):
+        if step == 1 or (0 < step < limit(MAX_DROPOUT, self.bits) and not odd):
             self._ahead(step)
             return IN_ORDER
-        if not odd and (-self._limit(MAX_MISORDER) < step <= 0 or self._is_missing(self.highest + step)):
+        if not odd and (-limit(MAX_MISORDER, self.bits) < step <= 0 or self._is_missing(self.highest + step)):
             return self._behind(-step)
         self.suspect = number
         return UNCOUNTED
 
     def step(self, number: int) -> int:
         """Return how far a number is ahead of the highest one; negative behind it."""
-        difference = number - self.highest
-        if self.bits in (0, NEVER_WRAPS):
-            return difference
-        half = 1 << (self.bits - 1)
-        return (difference + half & (half << 1) - 1) - half
+        return serial_step(number, self.highest, self.bits) if self.bits else number - self.highest
 
     def begins_anew(self, number: int, bits: int) -> bool:
         """Tell whether this packet ends what was and begins another segment."""
@@ -165,9 +158,6 @@ class Numbering:
             self.base = self.highest = self.bits = 0
             del self.missing[:]
             self.decided, self.due = -1, NOTHING_DUE
-
-    def _limit(self, packets: int) -> int:
-        return packets if self.bits == NEVER_WRAPS else min(packets, 1 << (self.bits - 1))
 
     def _after(self, number: int) -> int:
         return number + 1 if self.bits == NEVER_WRAPS else number + 1 & (1 << self.bits) - 1

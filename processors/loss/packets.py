@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from audio.numbers import MAX_DROPOUT, MAX_MISORDER
 from processors.loss import columns
 from processors.loss.delays import (
     BIN_US,
@@ -24,7 +25,7 @@ from processors.loss.delays import (
     US,
     shift,
 )
-from processors.loss.numbering import MAX_DROPOUT, MAX_MISORDER, MEMORY, NOTHING_DUE
+from processors.loss.numbering import MEMORY, NOTHING_DUE
 from processors.loss.rows import COLUMN, rows_of
 from processors.loss.state import SCRATCH, LossState
 from processors.loss.streams import MOST_GIVEN, runs

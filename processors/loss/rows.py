@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.frames import Frames
+from audio.numbers import NEVER_WRAPS
 from schemas.symbols import Channel, Channels, Codec, FrameKind
 
 MAX_POSITION: Final = 1 << 42
 """Positions from here on are no positions: 17 years at 8 kHz."""
 MIN_RATE_HZ: Final = 1_000
 MAX_RATE_HZ: Final = 768_000
-NEVER_WRAPS: Final = 53
 """Numbers and stamps of so many bits never wrap."""
 _US: Final = 1_000_000
 _MAX_SAMPLES: Final = 1 << 32

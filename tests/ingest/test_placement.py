@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.placement import MOST_DISORDER, Gap, Placed, Placement, Scale, serial_step
+from audio.numbers import serial_step
+from ingest.arrival import Gap
+from ingest.placement import MOST_DISORDER, Placed, Placement, Scale
 from schemas.symbols import Reason
 
 TOP = 2**32

@@ -5,7 +5,7 @@ longer than the timestamp goes on to the next packet, by a tag's length, packet 
 fit each other shows that a stream is plain, for good.
 """
 
-from ingest.placement import serial_step
+from audio.numbers import serial_step
 from ingest.sources.capture.messages import SEQUENCE_BITS, TIMESTAMP_BITS, Packet
 
 _TAGS_BYTES = (4, 8, 10, 16)

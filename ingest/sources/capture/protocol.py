@@ -11,7 +11,8 @@ was stands there only where that is asked for.
 
 from typing import Final
 
-from ingest.placement import Gap, serial_step
+from audio.numbers import serial_step
+from ingest.arrival import Gap
 from ingest.protocol import AudioReceived, EventReceived, Mark, SessionClosed, SessionOpened
 from ingest.sources.capture.findings import Defect, Findings
 from ingest.sources.capture.messages import SEQUENCE_BITS, TIMESTAMP_BITS, Packet

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ingest.placement import Gap, Placement, Scale
+from ingest.arrival import Gap
+from ingest.placement import Placement, Scale
 from ingest.protocol import AudioReceived, Call, Effect, EventReceived, Mark, SessionClosed, SessionOpened
 from ingest.sources.media_streams.messages import Failure, Packet
 from ingest.text import MalformedMessage

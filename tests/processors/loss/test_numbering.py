@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.loss.numbering import MEMORY, NEVER_WRAPS, Numbering
+from audio.numbers import NEVER_WRAPS
+from processors.loss.numbering import MEMORY, Numbering
 
 
 def counted(numbers, bits: int = 16) -> Numbering:
