@@ -1,4 +1,4 @@
-"""What holds for every test: the shared broker, Hypothesis without deadlines, no asyncio task and no logging left behind.
+"""What holds for every test: the shared broker, Hypothesis without deadlines, nothing left of tasks or logging settings.
 
 And how a run is shared by several processes.
 """
