@@ -53,10 +53,14 @@ class Gate:
         """
         while (left := left_s()) > 0:
             if self._breaker.claim(self._clock.monotonic_s()):
-                if await self._pace.wait(left):
-                    return True
-                self._breaker.abandoned()
-                return False
+                passed = False
+                try:
+                    passed = await self._pace.wait(left)
+                finally:
+                    # a probe that is cut off while it waits its turn must not keep its place for ever
+                    if not passed:
+                        self._breaker.abandoned()
+                return passed
             await self._sleep(min(left, _LONGEST_NAP_S, self._breaker.wait_s(self._clock.monotonic_s())))
         return False
 
