@@ -22,6 +22,7 @@ _COMMANDS = {
     "follow": ("callstream.follow_command", "app", "Say which calls ingest connects to, and list them."),
     "import": ("callstream.import_command", "command", "Make calls of a capture (RTP in pcap, pcapng) or a WAV file."),
     "replay": ("callstream.replay_command", "command", "Run components again over what the topics hold, and compare."),
+    "calibrate": ("callstream.calibrate_command", "command", "Propose the silence service's thresholds from audio."),
     "dead-letters": ("callstream.dead_letters_command", "app", "List, show, export and drop dead letters."),
     "state": ("callstream.state_command", "app", "Show and reset the state a processor restores from."),
     "audit": ("callstream.audit_command", "app", "Check the audit log."),
