@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from callstream.embedded_archive import ClassArchive, jar_names
 from callstream.embedded_errors import ELSEWHERE, KafkaStartError
 from callstream.embedded_folder import DataFolder
 from callstream.embedded_jars import DEFAULT_CACHE_DIR, Report, Resolver, download, ensure_jars
@@ -79,14 +80,17 @@ class EmbeddedKafka:
             cluster_id = folder.claim()
             self.port = _usable_port(self.port)
             jars = await ensure_jars(self.cache_dir.expanduser().absolute(), self.resolver, self.report)
-            launch = _Launch(java, jars, folder, self.start_timeout_s)
-            await launch.format(cluster_id, self.port)
-            self._process = launch.run(self.port, lock.fileno())
-        try:
-            await self._until_ready()
-        except BaseException:
-            self.kill()
-            raise
+            archive = ClassArchive(java, jars)
+            try:
+                launch = _Launch(java, jars, folder, self.start_timeout_s, archive)
+                await launch.format(cluster_id, self.port)
+                self._process = launch.run(self.port, lock.fileno())
+                await self._until_ready()
+            except BaseException:
+                archive.abandon()
+                self.kill()
+                raise
+        archive.make_in_background()
 
     async def _until_ready(self) -> None:
         process = self._running()
@@ -151,6 +155,7 @@ class _Launch:
     jars: Path
     folder: DataFolder
     timeout_s: float
+    archive: ClassArchive
 
     async def format(self, cluster_id: str, port: int) -> None:
         """Let Kafka prepare a new folder; nothing happens when it is prepared."""
@@ -178,8 +183,10 @@ class _Launch:
         return self._spawn(BROKER, str(self.folder.settings), lock=(lock,))
 
     def _spawn(self, main_class: str, *arguments: str, lock: tuple[int, ...] = ()) -> GuardedProcess:
-        names = sorted(path.name for path in self.jars.glob("*.jar"))
-        command = java_command(self.java, names, self.folder.crash_file, main_class, *arguments)
+        flags = self.archive.flags(main_class)
+        command = java_command(
+            self.java, jar_names(self.jars), self.folder.crash_file, main_class, *arguments, class_flags=flags
+        )
         try:
             return GuardedProcess(command, self.jars, self.folder.log, lock)
         except OSError as error:

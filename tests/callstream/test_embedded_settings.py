@@ -4,7 +4,13 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from callstream.embedded_settings import java_command, server_properties
+from callstream.embedded_settings import (
+    archive_command,
+    archive_flags,
+    classes_to_archive,
+    java_command,
+    server_properties,
+)
 
 
 def settings_of(text: str) -> dict[str, str]:
@@ -47,3 +53,35 @@ def test_the_command_runs_the_main_class_with_its_arguments_last():
     assert command[0] == "/java"
     assert command[-4:] == ["-cp", "a.jar:b.jar", "kafka.Kafka", "file"]
     assert {"-Xmx384m", "-XX:+UseSerialGC", "-XX:ErrorFile=/crash"} <= set(command)
+
+
+def test_flags_about_classes_stand_before_the_main_class():
+    java, crash = PurePosixPath("/java"), PurePosixPath("/crash")
+    flags = archive_flags(PurePosixPath("../classes.jsa"))
+
+    command = java_command(java, ["a.jar"], crash, "kafka.Kafka", "file", class_flags=flags)
+
+    assert set(flags) <= set(command[1 : command.index("-cp")])
+    assert "-Xshare:auto" in command
+
+
+def test_the_java_that_makes_the_archive_has_the_memory_and_the_collector_of_the_one_that_uses_it():
+    java, crash = PurePosixPath("/java"), PurePosixPath("/crash")
+    making = archive_command(java, ["a.jar", "b.jar"], PurePosixPath("names"), PurePosixPath("archive"))
+    using = java_command(java, ["a.jar", "b.jar"], crash, "kafka.Kafka")
+
+    shared = {word for word in using if word.startswith(("-Xm", "-XX:+Use", "-XX:Tiered")) or word == "a.jar:b.jar"}
+    assert len(shared) == 5
+    assert shared <= set(making)
+
+
+def test_what_several_javas_loaded_is_joined_once_and_without_numbers_of_their_own():
+    format_record = "# made by Java\njava/lang/Object id: 0\n@lambda-proxy scala/Some run\n@cp java/lang/Object 1 3\n"
+    broker_record = "java/lang/Object id: 0\nkafka/Kafka id: 1\nodd/One id: 2 super: 0 source: /x.jar\nkafka/Hal"
+
+    assert list(classes_to_archive([format_record, broker_record])) == [
+        "java/lang/Object",
+        "@lambda-proxy scala/Some run",
+        "@cp java/lang/Object 1 3",
+        "kafka/Kafka",
+    ]

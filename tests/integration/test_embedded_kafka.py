@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,28 @@ async def gone(pid: int) -> bool:
     return True
 
 
+async def archive_of(jars: Path) -> Path:
+    """The archive of classes, once it is made."""
+    async with asyncio.timeout(400):
+        while not (made := list(jars.parent.glob("*.jsa"))):
+            await asyncio.sleep(0.1)
+    return made[0]
+
+
+def has_mapped(pid: int | None, file: Path) -> bool:
+    return str(file) in Path(f"/proc/{pid}/maps").read_text()
+
+
+async def takes_classes_from(broker: EmbeddedKafka, archive: Path) -> bool:
+    """Start, look whether Java has mapped the archive, carry a record, stop."""
+    async with broker:
+        topic = unique_topic()
+        await create_topic(broker.bootstrap_servers, topic)
+        await produce(broker.bootstrap_servers, topic, [b"one"])
+        assert await consume(broker.bootstrap_servers, topic, 1) == [b"one"]
+        return has_mapped(broker.pid, archive)
+
+
 async def test_the_shared_broker_carries_records(kafka: str):
     topic = unique_topic()
     await create_topic(kafka, topic)
@@ -105,6 +128,28 @@ async def test_records_outlive_a_crash_and_a_warm_start_needs_no_network(tmp_pat
             await other.start()
     finally:
         await broker.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # a busy machine lets the making of the archive wait
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells which files a process has mapped")
+async def test_the_first_start_leaves_an_archive_of_classes_that_later_ones_use_unless_it_is_damaged(tmp_path: Path):
+    cached = await ensure_jars(CACHE_DIR, download, print)
+    jars = Path(shutil.copytree(cached, tmp_path / "cache" / cached.parent.name / "jars"))
+
+    def broker(name: str) -> EmbeddedKafka:
+        return EmbeddedKafka(tmp_path / name, cache_dir=tmp_path / "cache", resolver=no_network)
+
+    async with broker("first"):
+        archive = await archive_of(jars)
+
+    assert await takes_classes_from(broker("second"), archive)
+    size_bytes = archive.stat().st_size
+    archive.chmod(0o600)
+    os.truncate(archive, size_bytes // 2)
+    damaged = broker("damaged")
+    assert not await takes_classes_from(damaged, archive)
+    assert "archive" not in damaged.log_path.read_text()
 
 
 @pytest.mark.slow
