@@ -22,6 +22,7 @@ ALONE = {
 
 LONGEST = (
     "tests/faults/test_chaos.py",
+    "tests/faults/test_bot_chaos.py",
     "tests/e2e/test_demo.py",
     "tests/integration/test_task_host_faults.py",
     "tests/integration/test_replay.py",

@@ -1,10 +1,7 @@
 """One run: callers speak, workers carry it to a bot that fails now and then, and everything is killed and frozen."""
 
 import asyncio
-import os
 import random
-import signal
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,33 +9,33 @@ from pathlib import Path
 from typing import Any
 
 from callstream.embedded_kafka import EmbeddedKafka
-from callstream.embedded_process import GuardedProcess, last_lines
+from callstream.embedded_process import last_lines
 from callstream.topics_command import apply_catalogue
 from processors.cognigy.messages import turn_id
 from runtime.clock import SystemClock
-from runtime.config import KafkaSettings, child_environment
-from runtime.errors import Unavailable
+from runtime.config import KafkaSettings
 from runtime.forwarder_writer import Row, Writer
-from runtime.kafka import Partitioner, TopicPartition, start_consumer, stop_quietly, translated
+from runtime.kafka import Partitioner, admin_client
 from schemas.codec import SchemaStore
 from schemas.records import BotTurn, Record, TurnEntry, Utterance
 from schemas.symbols import TurnState
-from schemas.topics import BOT, UTTERANCES, turns
+from schemas.topics import BOT, UTTERANCES
 from simulators.cognigy.script import Answer, Fault, Output, Script
 from simulators.cognigy.server import CognigyServer
+from tests.faults.bot_history import INPUT, TOPICS, TURNS, History
 from tests.faults.bot_verdict import FINAL, Verdict, Wanted, judge
+from tests.faults.bot_worker import SESSION_MS, TOKEN, Worker
+from tests.faults.tail import Tail
 from tests.kafka_fixture import CACHE_DIR
 from tests.processors.cognigy.turns import utterance
 
-ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
-TOKEN = "7ea5e7" * 10 + "beef"
 STORE = SchemaStore()
-SESSION_MS = 2_000
 READY_S = 90
 END_S = 300
 LEAVE_S = 60
-TAIL_S = 8
+_TOLD = 3
+"""Of inputs without an end, the histories told when a run fails."""
 KINDS = ("kill", "freeze", "leave", "join", "broker", "bot")
 
 
@@ -61,81 +58,6 @@ class Plan:
         return self.conversations * self.turns
 
 
-class Worker:
-    """cognigy as a process that may be killed and frozen."""
-
-    def __init__(self, kafka: KafkaSettings, bot: CognigyServer, folder: Path, number: int, *, resend: bool) -> None:
-        self.log = folder / f"worker-{number}.log"
-        self.frozen = False
-        variables = {
-            "PYTHONPATH": os.fspath(ROOT),
-            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "COGNIGY_ENDPOINT_URL": bot.url,
-            "COGNIGY_URL_TOKEN": TOKEN,
-            "COGNIGY_ADMIN_PORT": "0",
-            "COGNIGY_RATE_PER_S": "10000",
-            "COGNIGY_BURST": "10000",
-            # whatever is late because somebody was killed must be carried, not given up
-            "COGNIGY_MAX_INPUT_AGE_S": "3600",
-            "COGNIGY_READ_TIMEOUT_S": "5",
-            "COGNIGY_ON_AMBIGUOUS": "resend" if resend else "skip_and_flag",
-            "COGNIGY_OUTAGE_LONGEST_REST_S": "3",
-            "COGNIGY_FORWARDER_SESSION_TIMEOUT_MS": str(SESSION_MS),
-            "COGNIGY_FORWARDER_HEARTBEAT_INTERVAL_MS": "300",
-            "COGNIGY_FORWARDER_REVOKE_GRACE_S": "1",
-        }
-        command = [sys.executable, str(ROOT / "tests/integration/cognigy_worker.py"), UTTERANCES.name]
-        self.process = GuardedProcess(command, folder, self.log, environment=child_environment(variables))
-
-    @property
-    def up(self) -> bool:
-        running = self.process.exit_code() is None and not self.frozen
-        return running and "partitions assigned" in self.log.read_text(errors="replace")
-
-    def freeze(self) -> None:
-        os.kill(self.process.pid, signal.SIGSTOP)
-        self.frozen = True
-
-    def thaw(self) -> None:
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.frozen = False
-
-
-class Tail:
-    """All records of a topic so far, read through outages of the broker."""
-
-    def __init__(self, kafka: KafkaSettings, topic: str, take: Callable[[Any], None]) -> None:
-        self._kafka = kafka
-        self._positions = dict.fromkeys((TopicPartition(topic, number) for number in range(PARTITIONS)), 0)
-        self._take = take
-
-    async def run(self) -> None:
-        """Read until cancelled."""
-        while True:
-            try:
-                await self._read()
-            except (Unavailable, TimeoutError):
-                await asyncio.sleep(0.5)
-
-    async def _read(self) -> None:
-        consumer = await start_consumer(self._kafka, client_id="chaos-tail", auto_offset_reset="earliest")
-        try:
-            consumer.assign(list(self._positions))
-            for tp, position in self._positions.items():
-                consumer.seek(tp, position)
-            # after an outage a consumer may stay silent for ever: each is replaced before long
-            end_s = asyncio.get_running_loop().time() + TAIL_S
-            while asyncio.get_running_loop().time() < end_s:
-                with translated():
-                    polled = await consumer.getmany(timeout_ms=200)
-                for tp, records in polled.items():
-                    for record in records:
-                        self._take(record)
-                        self._positions[tp] = record.offset + 1
-        finally:
-            await stop_quietly(consumer)
-
-
 @dataclass
 class BotRun:
     """One plan on a broker of its own."""
@@ -150,9 +72,10 @@ class BotRun:
         self._wanted: list[Wanted] = []
         self._results: dict[str, TurnState] = {}
         self._rows: list[BotTurn] = []
+        self._ended: set[str] = set()
         self._workers: list[Worker] = []
         self._started = 0
-        self._down = asyncio.Event()
+        self._history = History()
 
     async def run(self) -> Verdict:
         """Let it all happen; return what became of every input. Raises when the workers get stuck."""
@@ -172,29 +95,31 @@ class BotRun:
     async def _live(self) -> None:
         for _ in range(self.plan.workers):
             self._start()
-        await self._until(lambda: all(worker.up for worker in self._workers), READY_S, "the workers are up")
-        # who begins at the end of the topic must have said where that is
-        await asyncio.sleep(1)
-        tails = [
-            Tail(self._kafka, turns("cognigy").name, self._take_entry),
-            Tail(self._kafka, BOT.name, self._take_row),
-        ]
+        # a group that has never begun begins where the log ends: what was said before that is not for it
+        await self._until(self._begun, READY_S, "the group has begun in every partition")
+        tail = Tail(self._kafka, TOPICS, PARTITIONS, self._take)
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(tail.run()) for tail in tails]
+            reading = group.create_task(tail.run())
             feeding = group.create_task(self._feed())
             while not feeding.done():
                 await asyncio.sleep(self._dice.uniform(*self.plan.pause_s))
                 if not feeding.done():
                     await self._act(self._dice.choice(self.plan.actions))
             await self._until(self._finished, END_S, "every input has its result and its end")
-            for task in beside:
-                task.cancel()
+            reading.cancel()
         for worker in self._workers:
             await worker.process.stop(LEAVE_S)
 
+    def _begun(self) -> bool:
+        up = all(worker.up for worker in self._workers)
+        return up and set().union(*(worker.took for worker in self._workers)) == set(range(PARTITIONS))
+
     def _finished(self) -> bool:
-        ended = {row.turn_id for row in self._rows}
-        return all(self._results.get(one.turn_id) in FINAL and one.turn_id in ended for one in self._wanted)
+        self._ended = {row.turn_id for row in self._rows}
+        return all(self._has_ended(one) for one in self._wanted)
+
+    def _has_ended(self, one: Wanted) -> bool:
+        return self._results.get(one.turn_id) in FINAL and one.turn_id in self._ended
 
     # --- the callers and the bot --------------------------------------------------------------------------------
 
@@ -235,15 +160,15 @@ class BotRun:
             return Answer(status=503, retry_after="1")
         return Answer((Output(f"Answer to {text}"),), delay_s=delay_s)
 
-    def _take_entry(self, record: Any) -> None:
-        if (record.key or b"").endswith(b"/result"):
+    def _take(self, record: Any) -> None:
+        self._history.take(record)
+        if record.topic == TURNS and (record.key or b"").endswith(b"/result"):
             entry = STORE.decode(record.value, TurnEntry)
             self._results[entry.turn_id] = entry.state
-
-    def _take_row(self, record: Any) -> None:
-        row: Record = STORE.decode(record.value, BotTurn)
-        if isinstance(row, BotTurn) and row.kind == "TURN_END":
-            self._rows.append(row)
+        elif record.topic == BOT.name:
+            row: Record = STORE.decode(record.value, BotTurn)
+            if isinstance(row, BotTurn) and row.kind == "TURN_END":
+                self._rows.append(row)
 
     # --- what is done to them -----------------------------------------------------------------------------------
 
@@ -298,4 +223,18 @@ class BotRun:
                     await asyncio.sleep(0.2)
         except TimeoutError:
             message = f"it never came about that {what}: {len(self._results)} of {len(self._wanted)} results"
-            raise AssertionError(message) from None
+            raise AssertionError("\n".join([message, *await self._told()])) from None
+
+    async def _told(self) -> list[str]:
+        """Return the histories of inputs without an end, and where the group stands."""
+        async with admin_client(self._kafka, "chaos-look") as admin:
+            committed = await admin.list_consumer_group_offsets("cognigy")
+        stand = [f"group at {tp.partition}: {at.offset}" for tp, at in sorted(committed.items())]
+        stand.append(f"done: {dict(self.done)}; {self._history.written(INPUT)} inputs are on their topic")
+        logs = [(log.name, log.read_text(errors="replace")) for log in sorted(self.folder.glob("worker-*.log"))]
+        taken = Counter(taken.data["_idem"] for taken in self._bot.received)
+        return [
+            self._history.of(one, logs, [f"the bot took it {taken[one.turn_id]} times", *stand])
+            for one in self._wanted
+            if not self._has_ended(one)
+        ][:_TOLD]
