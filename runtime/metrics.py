@@ -261,7 +261,9 @@ TRANSCRIPTION_OBSERVED = Counter(
 
 COGNIGY_TURNS = Counter("callstream_cognigy_turns_total", "Turns that ended, by how.", ["state"])
 COGNIGY_MARKED = Counter(
-    "callstream_cognigy_turns_marked_total", "Turns that were late, slow, superseded or ambiguous.", ["mark"]
+    "callstream_cognigy_turns_marked_total",
+    "Turns that were late, slow, superseded, ambiguous or (records of them) not stored.",
+    ["mark"],
 )
 COGNIGY_ATTEMPTS = Counter("callstream_cognigy_attempts_total", "Requests to the bot, by outcome.", ["outcome"])
 COGNIGY_RESPONSE_SECONDS = Histogram(

@@ -24,6 +24,9 @@ No input is sent twice unless the operator chose `resend`. It is tried again onl
 (no connection, 429, 503 with Retry-After), at most 3 times, in its place in the conversation, and only as often as a
 tenth of all inputs. Whatever was not answered leaves a dead letter with its reason.
 
+Records that Kafka refuses (their size, as a rule) keep no turn from its end: an ERROR `not_stored` stands in their
+place, and an input whose intent was refused is not sent.
+
 SLOW says, while a turn waits, that its answer takes long. Where several inputs in a row got no answer the bot counts as
 down: partitions are paused, each call that waits is told once (ERROR, `bot_unavailable`), one input probes.
 

@@ -1,7 +1,7 @@
 """The course of one turn: its records, numbered and written in the order in which things happen, until its end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from processors.cognigy.events import BotEvent
 from processors.cognigy.logic import End, Turn, letter
@@ -46,12 +46,13 @@ class Course:
         """Write what the bot said; more may follow."""
         self._said = True
         async with self._one_at_a_time:
-            await self._write(self._rows.of(events, end, self._clock.wall_s()))
+            now_s = self._clock.wall_s()
+            await self._write(self._rows.of(events, end, now_s), lambda: self._rows.refused(end, now_s))
 
     async def tell_unavailable(self) -> None:
         """Write that the bot cannot be had."""
         async with self._one_at_a_time:
-            await self._write(self._rows.unavailable(self._clock.wall_s()))
+            await self._write(self._rows.unavailable(self._clock.wall_s()), tuple)
 
     async def mark_slow(self, attempts: int) -> None:
         """Write that the answer takes long, unless the bot has begun to speak or the turn is over."""
@@ -60,19 +61,23 @@ class Course:
                 if not (self._said or self._over):
                     state = TurnState.SENDING if attempts else TurnState.RECEIVED
                     end = End(state, attempts=attempts, retaken=self.retaken)
-                    await self._write(self._rows.slow(end, self._clock.wall_s()))
-        except (Fenced, InvalidRecord):
+                    await self._write(self._rows.slow(end, self._clock.wall_s()), tuple)
+        except Fenced:
             # whoever carries the turn meets the same
             return
 
     async def close(self, events: Sequence[BotEvent], end: End) -> None:
-        """Write what came last and the end, leave a letter where it was not answered, and conclude."""
+        """Write what came last and the end, leave a letter where it was not answered, and conclude.
+
+        Records that Kafka refuses keep no turn from its end: in their place stands an ERROR.
+        """
         self._over = True
         came_s = self._clock.monotonic_s()
         async with self._one_at_a_time:
             now_s = self._clock.wall_s()
-            written = [*self._rows.of(events, end, now_s), *self._rows.closing(end, now_s)]
-            await self._write(written)
+            rows = self._rows
+            written = [*rows.of(events, end, now_s), *rows.closing(end, now_s)]
+            await self._write(written, lambda: [*rows.refused(end, now_s), *rows.closing(end, now_s)])
         COGNIGY_RECORD_SECONDS.observe(self._clock.monotonic_s() - came_s)
         left = letter(end)
         if left is not None:
@@ -82,6 +87,17 @@ class Course:
         for mark in marks(written):
             COGNIGY_MARKED.labels(mark).inc()
 
-    async def _write(self, rows: Sequence[BotRecord]) -> None:
-        if rows:
-            await self.hands.write(rows)
+    async def _write(self, rows: Sequence[BotRecord], instead: Callable[[], Sequence[BotRecord]]) -> None:
+        """Write records, or where Kafka refuses them, what says so; the turn goes on where it refuses that too."""
+        if await self._stored(rows):
+            return
+        COGNIGY_MARKED.labels("not_stored").inc()
+        await self._stored(instead())
+
+    async def _stored(self, rows: Sequence[BotRecord]) -> bool:
+        try:
+            if rows:
+                await self.hands.write(rows)
+        except InvalidRecord:
+            return False
+        return True

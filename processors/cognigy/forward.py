@@ -12,6 +12,7 @@ from processors.cognigy.course import Course
 from processors.cognigy.events import BotEvent, BotInput, Ended, Outcome, Verdict
 from processors.cognigy.gate import Gate
 from processors.cognigy.logic import (
+    NOT_STORED,
     TOO_LARGE,
     Boundary,
     End,
@@ -30,7 +31,7 @@ from processors.cognigy.logic import (
 from processors.cognigy.report import boundary
 from processors.cognigy.rules import Rules
 from runtime.clock import Clock
-from runtime.errors import UsageError
+from runtime.errors import InvalidRecord, UsageError
 from runtime.forwarding import Hands, Job, Received
 from runtime.log import Logger
 from runtime.metrics import COGNIGY_ATTEMPTS, COGNIGY_RESPONSE_SECONDS
@@ -150,7 +151,10 @@ class CognigyForward:
             try:
                 if self._superseded(turn, progress):
                     return (), expired(retaken=retaken, state=TurnState.SUPERSEDED)
-                await course.announce(progress.attempts + 1)
+                try:
+                    await course.announce(progress.attempts + 1)
+                except InvalidRecord:
+                    return (), end_of(NOT_STORED, retaken=retaken, attempts=progress.attempts)
                 # storing the intent may have taken long
                 if self._left_s(turn) <= 0:
                     return (), end

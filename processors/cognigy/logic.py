@@ -91,6 +91,8 @@ class End:
 
 TOO_LARGE = Verdict(Outcome.REFUSED, "too_large", "the input is larger than the endpoint takes; it was not sent")
 
+NOT_STORED = Verdict(Outcome.REFUSED, "not_stored", "Kafka refused the intent of the turn; the input was not sent")
+
 
 def utterance_of(received: Received) -> Utterance:
     """Return the utterance of a record. Raises `InvalidRecord` for one that could be sent twice without notice."""

@@ -84,6 +84,12 @@ class Rows:
         self.marked_slow = True
         return [self._row(self._shared(end, now_s), {"kind": BotTurnKind.SLOW, "speaker": BotSpeaker.SYSTEM})]
 
+    def refused(self, end: End, now_s: float) -> list[BotRecord]:
+        """Return the record that stands for what the bot said, where Kafka refused that."""
+        fields = {"error_class": "not_stored", "error_message": "Kafka refused the records of what the bot said"}
+        error = {"kind": BotTurnKind.ERROR, "speaker": BotSpeaker.SYSTEM, **fields}
+        return [self._row(self._shared(end, now_s), error)]
+
     def unavailable(self, now_s: float) -> list[BotRecord]:
         """Return the record that says the bot cannot be had, for now."""
         shared = self._shared(End(TurnState.RECEIVED), now_s)
