@@ -47,7 +47,7 @@ def command(  # noqa: PLR0913 - one parameter per option
             "offset); else from the log's beginning.",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=10, max=7200, help="Listen to no more than this.")] = 600,
+    seconds: Annotated[float, typer.Option(min=10, max=3600, help="Listen to no more than this.")] = 600,
     holds: Annotated[
         Holds | None,
         typer.Option("--channels", help="What the file holds; else mixed, or by its two channels external-internal."),
@@ -122,7 +122,7 @@ def _of_file(path: Path, holds: Holds | None, seconds: float) -> tuple[str, Coll
     source = f"{path.name}{of} {heard_s:.1f} s of {head.codec} at {head.sample_rate_hz} Hz"
     store = SchemaStore()
     keys, values = records_of(head, samples, channels, store)
-    return source, Collected(store, list(keys), values, heard_s)
+    return source, Collected(store, list(keys), values)
 
 
 def _of_topic(wanted: WantedCalls) -> tuple[str, Collected]:

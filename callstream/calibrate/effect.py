@@ -26,10 +26,13 @@ _Name = tuple[str, Channel, int]
 LEVEL: Final = "level"
 """The detector that goes by the thresholds."""
 
+VOICE: Final = "voice"
+"""The detector that says what is noise and what is speech; it is not judged by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One channel of all calls. Ratios are 0 to 1, -1 where there is nothing they could be of.
+    """One channel of all calls. Ratios are 0 to 1, -1 where there is nothing they could be of, or nobody to judge.
 
     Active is what lies in no silence. `active_noise_ratio` is the share of noise that is active, `quiet_speech_ratio`
     that of speech which is not; what is noise and what is speech says the voice detector.
@@ -59,11 +62,12 @@ def effects(
     frames: Frames, keys: Sequence[bytes | None], streams: Sequence[Stream], tuning: Tuning
 ) -> tuple[Effect, ...]:
     """Return what `tuning` makes of each channel, counted over `streams`, which were made of these records."""
-    spans = _spans(frames, keys, tuning)
+    spans, judged = _spans(frames, keys, tuning), detector_of(tuning) != VOICE
     by_channel: dict[Channel, list[Stream]] = defaultdict(list)
     for stream in streams:
         by_channel[stream.channel].append(stream)
-    return tuple(_effect(channel, by_channel[channel], spans) for channel in sorted(by_channel))
+    found = (_effect(channel, by_channel[channel], spans) for channel in sorted(by_channel))
+    return tuple(each if judged else replace(each, active_noise_ratio=-1, quiet_speech_ratio=-1) for each in found)
 
 
 def _spans(frames: Frames, keys: Sequence[bytes | None], tuning: Tuning) -> dict[_Name, list[SilenceEvent]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from callstream.calibrate.effect import LEVEL, Effect
+from callstream.calibrate.effect import LEVEL, VOICE, Effect
 from callstream.calibrate.proposal import PERCENTILES, ChannelLevels, Levels, Proposal
 from processors.silence.tuning import Tuning
 
@@ -96,12 +96,15 @@ def as_text(found: Findings) -> Iterator[str]:
 
 
 def _use(found: Findings) -> Iterator[str]:
+    """Say when thresholds decide, where the current detector does not go by them."""
     detector = found.outcomes[0].detector
-    if detector != LEVEL:
+    if detector == VOICE:
         yield (
-            f"SILENCE_DETECTOR is {detector}, with which thresholds decide nothing at these sample rates; "
-            f"with SILENCE_DETECTOR={LEVEL} they decide"
+            f"SILENCE_DETECTOR={VOICE} follows the noise by itself; thresholds decide with SILENCE_DETECTOR={LEVEL}, "
+            "and at sample rates it does not know"
         )
+    elif detector != LEVEL:
+        yield f"SILENCE_DETECTOR={detector} has a threshold of its own; these decide with SILENCE_DETECTOR={LEVEL}"
 
 
 def _wrapped(texts: Iterable[str]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from schemas.topics import AUDIO
 
 CLIENT_ID: Final = "callstream-calibrate"
 _AUDIO: Final = FrameKind.AUDIO.code
+_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,21 @@ class WantedCalls:
 class Collected:
     """Records of the wanted calls, in the order of their partitions; `store` knows their schemas.
 
-    `seconds` is the length of their audio, `queues` says how many sessions of which queue came by, `unknown` how many
-    sessions nothing was known of.
+    `heard_us` is the length of their audio in µs, `queues` says how many sessions of which queue came by, `unknown` how
+    many sessions nothing was known of.
     """
 
     store: SchemaStore
     keys: list[bytes | None] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
-    seconds: float = 0.0
+    heard_us: int = 0
     queues: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """The length of their audio."""
+        return self.heard_us / _US
 
 
 async def calls_of(kafka: KafkaSettings, registry: RegistrySettings, wanted: WantedCalls) -> Collected:
@@ -132,7 +138,7 @@ class Collector:
             found.keys.append(keys[row])
             found.values.append(values[row] or b"")
             if frames.kind[row] == _AUDIO:
-                found.seconds += max(0, int(frames.duration_samples[row])) / int(frames.sample_rate_hz[row])
+                found.heard_us += max(0, int(frames.duration_samples[row])) * _US // int(frames.sample_rate_hz[row])
         return found.seconds < wanted.seconds
 
     def _learn(self, session: bytes, info: SessionInfo) -> None:

@@ -147,9 +147,9 @@ def test_a_queue_without_calls_is_answered_with_the_queues_there_are(monkeypatch
         return found
 
     monkeypatch.setattr(calibrate_command, "_collected", nothing)
-    result = run("--from-topic", "--queue", "suport")
+    result = run("--from-topic", "--queue", "helpdesk")
     assert isinstance(result.exception, NoProposal)
     assert str(result.exception) == (
-        "calls.audio holds nothing of queue suport; queues and their calls: support (3), sales (1); "
+        "calls.audio holds nothing of queue helpdesk; queues and their calls: support (3), sales (1); "
         "of 2 calls the beginning is not among what was read"
     )

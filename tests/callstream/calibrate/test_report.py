@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from callstream.calibrate.effect import Effect, by_level
 from callstream.calibrate.proposal import ChannelLevels, Levels, Proposal
 from callstream.calibrate.report import Findings, Outcome, as_json, as_text
@@ -72,10 +74,14 @@ def test_what_was_left_out_and_what_is_doubtful_is_said():
     assert "SILENCE_DETECTOR" not in text
 
 
-def test_where_another_detector_decides_the_text_says_what_makes_thresholds_count():
-    text = " ".join(" ".join(lines(findings(outcome("current", "voice"), outcome("level")))).split())
-    assert "SILENCE_DETECTOR is voice" in text
-    assert "with SILENCE_DETECTOR=level they decide" in text
+@pytest.mark.parametrize(
+    ("detector", "said"),
+    [("voice", "SILENCE_DETECTOR=voice follows the noise by itself"), ("fixed", "has a threshold of its own")],
+)
+def test_where_another_detector_decides_the_text_says_what_makes_thresholds_count(detector: str, said: str):
+    text = " ".join(" ".join(lines(findings(outcome("current", detector), outcome("level")))).split())
+    assert said in text
+    assert "decide with SILENCE_DETECTOR=level" in text
 
 
 def test_lines_are_no_longer_than_a_terminal_bears():

@@ -80,3 +80,9 @@ def test_what_is_no_frame_is_passed_over():
     tick = frame(0, -1, FrameKind.TICK, session_id=bytes(16))
     collector, _ = collected(ALL, [b"nonsense", None, tick, second(0, 1)])
     assert sessions(collector) == [0]
+
+
+def test_seconds_are_counted_without_rounding_up_to_one_record_more():
+    tenths = [frame(0, number, payload=bytes(1600), duration_samples=800) for number in range(40)]
+    collector, _ = collected(WantedCalls(None, None, None, 1.1), tenths)
+    assert collector.found.seconds == 1.1
