@@ -225,6 +225,10 @@ class ActivityWindow:
     origin: Origin
     settings_hash: str = ""
     partial: bool = False
+    sound_ms: float = -1
+    silence_ratio: float = -1
+    talk_share_ratio: float = -1
+    responses: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -203,6 +203,7 @@ class EndedBy(Symbol):
     DISCARD = "DISCARD"
     CLOSED = "CLOSED"
     IDLE = "IDLE"
+    SOUND = "SOUND"
 
 
 @unique

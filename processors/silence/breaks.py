@@ -9,16 +9,15 @@ EMPTY_WINDOWS whole empty seconds; what is beyond them gets one window for all.
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from audio.frames import Frames
 from audio.timeline import anchor_us
 from processors.silence import state as columns
-from processors.silence.detector import Blocks, Detector
+from processors.silence.hearing import ACTIVE, SPEECH, Hearing
 from processors.silence.media import BLOCKS_PER_S, MAX_POSITION, SIDES_OF, block_start, parts_of
 from processors.silence.report import Report
-from processors.silence.spans import Change, Limits, SpanMachine
+from processors.silence.spans import Change, SpanMachine
 from processors.silence.state import SilenceState
+from processors.silence.tracks import DOWN, Limits
 from processors.silence.tuning import Tuning, limits
 from schemas.symbols import Channels, EndedBy, FrameKind, Reason
 
@@ -39,10 +38,10 @@ def machine_of(limit: Limits, session: Sequence[int], channel: Sequence[Sequence
 class Breaks:
     """Applies interruptions to the sessions of one state. `row` names the row that causes what is emitted."""
 
-    def __init__(self, state: SilenceState, tuning: Tuning, detector: Detector, report: Report) -> None:
+    def __init__(self, state: SilenceState, tuning: Tuning, hearing: Hearing, report: Report) -> None:
         self._state = state
         self._tuning = tuning
-        self._detector = detector
+        self._hearing = hearing
         self._report = report
 
     def mark(self, slot: int, row: int, frames: Frames) -> None:
@@ -119,7 +118,8 @@ class Breaks:
         session = self._state.session[slot]
         session[columns.RATE], session[columns.LAYOUT], session[columns.ANALYSED] = rate_hz, layout, analysed
         session[columns.SOURCE] = frames.source[row]
-        session[[columns.HEAD, columns.BEGIN, columns.BLOCK]] = position
+        session[[columns.HEAD, columns.BEGIN, columns.BLOCK, columns.LATE]] = position
+        session[columns.VOICED] = self._hearing.judges(rate_hz)
         stop = position + max(0, int(frames.duration_samples[row]))
         session[columns.ANCHOR_US] = anchor_us(captured, stop, rate_hz)
 
@@ -127,40 +127,51 @@ class Breaks:
         """End all spans where the audio stops. A started block counts if at least half of it arrived."""
         session, channel = self._state.session[slot], self._state.channel[slot]
         machine = machine_of(limits(self._tuning, int(session[columns.RATE])), session.tolist(), channel.tolist())
-        start, head, rate_hz = (int(session[column]) for column in (columns.BLOCK, columns.HEAD, columns.RATE))
+        late, start, head, rate_hz = (
+            int(session[column]) for column in (columns.LATE, columns.BLOCK, columns.HEAD, columns.RATE)
+        )
+        if late < start:
+            bits = channel[: machine.sides, columns.LATE_BITS].tolist()
+            self._last_block(slot, machine, (late, start), bits, columns.LATE_SUM)
         block = start * BLOCKS_PER_S // rate_hz
         full = block_start(block + 1, rate_hz) - block_start(block, rate_hz)
         if 2 * (head - start) >= full:
-            self._last_block(slot, machine, start, head)
+            bits = self._hearing.last(self._state, slot, machine.sides, head - start)
+            self._last_block(slot, machine, (start, head), bits, columns.CARRY)
             start = head
-        machine.end(start, channel[:, columns.HEARD_SUM].tolist(), ended_by)
+        machine.end(start, channel[:, columns.HEARD_SUM : columns.HEARD_ODDS + 1].tolist(), ended_by)
         self._report.spans(slot, machine.spans, [row])
-        channel[:, columns.CONFIRMED : columns.LONGEST + 1] = machine.rows()
+        channel[:, columns.SPANS] = machine.rows()
         session[columns.DEAD : columns.OVER_TOTAL + 1] = machine.joint_row()
-        channel[:, [columns.CARRY, columns.MEMORY, columns.HEARD_SUM]] = 0
-        session[columns.BLOCK] = head
+        if session[columns.WAITING].any():
+            self._report.waiting(slot, row, late)
+        channel[:, : columns.SPANS.start] = 0
+        self._state.voices.clear(slot)
+        session[columns.BLOCK] = session[columns.LATE] = head
 
-    def _last_block(self, slot: int, machine: SpanMachine, start: int, head: int) -> None:
-        channel = self._state.channel[slot]
-        sides = machine.sides
-        sums = channel[:sides, columns.CARRY]
-        blocks = Blocks(
-            sums=sums,
-            samples=np.full(sides, head - start),
-            first=np.ones(sides, np.bool_),
-            memory=channel[:sides, columns.MEMORY],
-        )
+    def _last_block(
+        self, slot: int, machine: SpanMachine, block: tuple[int, int], bits: Sequence[int], column: int
+    ) -> None:
+        """Take a block behind which no other comes; `column` has its sum of squares. Of speech it has even odds."""
+        start, end = block
+        session, channel = self._state.session[slot], self._state.channel[slot]
+        waits = session[columns.WAITING].any() and start < session[columns.BLOCK]
+        window = columns.CHANNEL_WAITING if waits else columns.CHANNEL_WINDOW
         changes: list[Change] = []
-        for side, memory in enumerate(self._detector.memories(blocks).tolist()):
-            active = memory & 1
-            before = int(channel[side, columns.HEARD_SUM])
-            if channel[side, columns.RUN] != 1 + active:
-                changes.append((0, side, 1 + active, before))
-            column = columns.SPEECH if active else columns.SILENCE
-            channel[side, columns.CHANNEL_WINDOW][column] += head - start
-            channel[side, columns.CHANNEL_TOTAL][column] += head - start
-        channel[:sides, columns.HEARD_SUM] += sums
-        machine.feed([head], [start], changes)
+        for side, bit in enumerate(bits):
+            own = channel[side]
+            sums = int(own[columns.HEARD_SUM]), int(own[columns.HEARD_ODDS])
+            for track, up in enumerate((bit & ACTIVE != 0, bit & SPEECH != 0)):
+                if own[columns.TRACKS[track] + columns.RUN] != DOWN + up:
+                    changes.append((0, side, track, DOWN + up, *sums))
+                    own[columns.TRACKS[track] + columns.RUN] = DOWN + up
+            what = columns.SPEECH if bit & SPEECH else columns.SOUND if bit & ACTIVE else columns.SILENCE
+            for begin in (window.start, columns.CHANNEL_TOTAL.start):
+                own[begin + what] += end - start
+                if what == columns.SILENCE:
+                    own[begin + columns.QUIET_SQUARES] += own[column]
+            own[columns.HEARD_SUM] += own[column]
+        machine.feed([end], [start], changes)
 
     def _advance(self, slot: int, row: int, to: int, cause: int) -> None:
         """Move the timeline on to `to` without audio; `cause` is PAUSE or MISSING."""
@@ -177,7 +188,7 @@ class Breaks:
             second = stop
         counts[cause] += to - max(head, last * rate_hz)
         session[columns.TOTAL][cause] += to - head
-        session[columns.HEAD] = session[columns.BLOCK] = to
+        session[columns.HEAD] = session[columns.BLOCK] = session[columns.LATE] = to
 
     def _window(self, slot: int, row: int, start: int, end: int) -> None:
         counts = self._state.session[slot, columns.WINDOW]

@@ -1,6 +1,7 @@
 """The settings of the silence processor. Environment names start with `SILENCE_`."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,13 +13,19 @@ from runtime.tuning import ProcessorSettings
 class SilenceSettings(ProcessorSettings):
     """When audio counts as active, and how long it must stay so to become a span."""
 
+    detector: Literal["voice", "level", "fixed", "moving_average"] = Field(
+        "voice",
+        description="What tells speech and activity: the trained detector (8, 16, 24, 32 and 48 kHz; others by level), "
+        "two thresholds on the level; or, to compare with, a fixed threshold of RMS 0.01, or the average of five "
+        "blocks held against it.",
+    )
     on_dbfs: float = Field(
         -40.0,
         ge=-90,
         le=-1,
-        description="A quiet channel becomes active at this RMS level over 20 ms (-40 dBFS is an RMS of 0.01).",
+        description="Where the level decides: a quiet channel is active from this RMS of 20 ms on (-40 dBFS is 0.01).",
     )
-    off_dbfs: float = Field(-43.0, ge=-90, le=-1, description="An active channel becomes quiet below this level.")
+    off_dbfs: float = Field(-43.0, ge=-90, le=-1, description="An active one becomes quiet below this level.")
     min_speech_ms: int = Field(100, ge=20, le=5_000, description="Activity shorter than this does not end a silence.")
     min_silence_ms: int = Field(
         260, ge=20, le=5_000, description="Quiet shorter than this does not end speech: the pauses between words."

@@ -16,14 +16,15 @@ from audio.frames import Frames
 from audio.session import SessionTable, Verdict
 from processors.silence import state as columns
 from processors.silence.breaks import Breaks
-from processors.silence.detector import LevelDetector
+from processors.silence.hearing import Hearing
 from processors.silence.media import Numbers, Rows, media
 from processors.silence.ordering import Ordered, ordered, remaining
 from processors.silence.orders import LANES
 from processors.silence.report import EXPIRED, Report
 from processors.silence.state import SilenceState
-from processors.silence.stretches import Stretches, heads_before
+from processors.silence.stretches import Stretches
 from processors.silence.tuning import Tuning
+from processors.silence.units import heads_before
 from runtime.errors import StateCorrupted
 from runtime.processor import Batch, Emit, ExpireEmit
 from schemas.records import ActivityWindow, Derived, SilenceEvent
@@ -40,12 +41,12 @@ class SilenceProcessor:
 
     group = "silence"
     input_topic = AUDIO.name
-    state_version = 2
+    state_version = 3
 
     def __init__(self, tuning: Tuning | None = None) -> None:
         self._tuning = Tuning() if tuning is None else tuning
         self.settings_hash = self._tuning.settings_hash
-        self._detector = LevelDetector(self._tuning.on_dbfs, self._tuning.off_dbfs)
+        self._hearing = Hearing(self._tuning)
 
     def sessions(self, state: SilenceState) -> SessionTable:
         """Return the sessions of the partition."""
@@ -87,7 +88,7 @@ class SilenceProcessor:
                 rest = remaining(state.orders, lane)
                 if rest is not None:
                     self._take(rest, state, report)
-                Breaks(state, self._tuning, self._detector, report).finish(lane, EXPIRED, EndedBy.IDLE)
+                Breaks(state, self._tuning, self._hearing, report).finish(lane, EXPIRED, EndedBy.IDLE)
             for record in sorted(found, key=_channel):
                 emit(record)
 
@@ -103,7 +104,7 @@ class SilenceProcessor:
         return SilenceState.restore(snapshot)
 
     def _report(self, state: SilenceState, emit: Emit, captured_at_us: Numbers | None) -> Report:
-        return Report(state, self.settings_hash, self._detector.name, emit, captured_at_us)
+        return Report(state, self.settings_hash, self._hearing, emit, captured_at_us)
 
     def _process(
         self, frames: Frames, keys: tuple[bytes | None, ...], stream_time_ms: int, state: SilenceState, emit: Emit
@@ -128,8 +129,8 @@ class SilenceProcessor:
 
     def _take(self, found: Ordered, state: SilenceState, report: Report) -> None:
         frames, rows = found.frames, found.rows
-        breaks = Breaks(state, self._tuning, self._detector, report)
-        stretches = Stretches(state, self._tuning, self._detector, report)
+        breaks = Breaks(state, self._tuning, self._hearing, report)
+        stretches = Stretches(state, self._tuning, self._hearing, report)
         while len(rows):
             rows = _interrupted(state, breaks, frames, rows)
             if len(rows):

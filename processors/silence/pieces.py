@@ -17,7 +17,7 @@ from audio import g711
 from audio.frames import Frames
 from processors.silence.media import BLOCKS_PER_S, SWAPPED, Numbers, Rows, distinct
 from processors.silence.ranks import fits, measure, ranking
-from processors.silence.state import SIDES
+from processors.silence.voices import SIDES
 from schemas.symbols import Channels, Codec
 
 _STEREO: Final = (Channels.EXTERNAL_INTERNAL.code, SWAPPED)

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from processors.silence import state as columns
-from processors.silence.facts import About, Stretch
+from processors.silence.facts import TURNS, About, Stretch, Turns
+from processors.silence.hearing import Hearing
 from processors.silence.media import Numbers
 from processors.silence.orders import LANES
-from processors.silence.spans import Span
 from processors.silence.state import SilenceState
+from processors.silence.tracks import Span
 from schemas.records import Derived
 from schemas.symbols import ActivityKind
 
@@ -22,12 +23,12 @@ class Report:
         self,
         state: SilenceState,
         settings_hash: str,
-        detector: str,
+        hearing: Hearing,
         emit: Callable[[int, Derived], None],
         captured_at_us: Numbers | None,
     ) -> None:
         """`captured_at_us` has a number per row; None where no row causes anything."""
-        self._detector = detector
+        self._hearing = hearing
         self._state = state
         self._settings_hash = settings_hash
         self._emit = emit
@@ -38,7 +39,7 @@ class Report:
         about = self._about(slot)
         for span in spans:
             row = rows[span.block]
-            self._emit(row, about.event(span, self._captured(row), self._detector))
+            self._emit(row, about.event(span, self._captured(row)))
 
     def window(
         self, slot: int, row: int, extent: tuple[int, int], counts: Sequence[int], levels: Sequence[Sequence[int]]
@@ -47,6 +48,16 @@ class Report:
         stretch = Stretch(ActivityKind.WINDOW, extent[0], extent[1], counts, levels)
         for record in self._about(slot).windows(stretch, self._captured(row)):
             self._emit(row, record)
+
+    def waiting(self, slot: int, row: int, position: int) -> None:
+        """Emit the window that waited to be told of its last block, which begins at `position`, and forget it."""
+        session, channel = self._state.session[slot], self._state.channel[slot]
+        rate_hz = int(session[columns.RATE])
+        second = position // rate_hz
+        counts, levels = session[columns.WAITING].tolist(), channel[:, columns.CHANNEL_WAITING].tolist()
+        self.window(slot, row, (second * rate_hz, (second + 1) * rate_hz), counts, levels)
+        session[columns.WAITING] = 0
+        channel[:, columns.CHANNEL_WAITING] = 0
 
     def totals(self, slot: int, row: int) -> None:
         """Emit the session's totals of every channel."""
@@ -59,7 +70,7 @@ class Report:
             channel[:, columns.CHANNEL_TOTAL].tolist(),
             int(session[columns.OVER_TOTAL]),
             int(session[columns.DEAD_TOTAL]),
-            tuple(channel[:, columns.LONGEST].tolist()),
+            [Turns(*own) for own in channel[:, TURNS].tolist()],
         )
         for record in self._about(slot).windows(stretch, self._captured(row)):
             self._emit(row, record)
@@ -69,7 +80,7 @@ class Report:
         found, session = abouts.get(slot), slot // LANES
         if found is None or found.info is not table.infos[session] or found.partial != table.partial[session]:
             row = self._state.session[slot].tolist()
-            found = abouts[slot] = About(table, session, row, self._settings_hash)
+            found = abouts[slot] = About(table, session, row, self._settings_hash, self._hearing.name(row))
         return found
 
     def _captured(self, row: int) -> int:

@@ -1,145 +1,102 @@
-"""From active and quiet blocks to spans: speech and silence of each side, dead air and overtalk of both.
+"""From blocks to spans: speech and silence of each side, dead air and overtalk of both, and who answered whom.
 
-A run is a stretch of blocks of one class. A run that lasts its minimum is confirmed: it ends the span before it and
-starts its own, both at the run's first sample. Shorter runs belong to the span around them. Dead air is where all sides
-are in confirmed silence, overtalk where both are in confirmed speech; while a run that may end a side's span is not yet
-confirmed or over, they reach only to its start.
+A side has two tracks, activity and speech, each of which is up or down. A run down that lasts its minimum is confirmed.
+Up is confirmed when it has lasted its minimum, pauses shorter than a confirmed run down counted in, from its first
+block. What is confirmed ends the span before it and starts its own, both at its first sample; all else belongs to the
+span around it.
+
+Silence is where activity is down, speech where speech is up; between them lies what is heard and is no speech. Dead air
+is where all sides are silent, overtalk where both speak; while what may end a side's span is not yet confirmed or over,
+they reach only to its start. A response is the time from the end of one side's speech to the start of the other's; who
+begins while the other speaks, interrupts.
 
 The machine works on the blocks at which something can happen: where a class changes, and where a minimum is reached.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from processors.silence import state as columns
+from processors.silence.tracks import DOWN, UP, Joint, Limits, Span, Track
+from processors.silence.voices import SIDES
 from schemas.symbols import EndedBy, SilenceEventKind
 
-ALL: Final = -1
-_SILENCE, _SPEECH = 1, 2
-_NEVER: Final = 1 << 62
-_UNUSED: Final = (0,) * 7
-_FINISHED = {_SILENCE: SilenceEventKind.SILENCE, _SPEECH: SilenceEventKind.SPEECH}
-_STARTED = {_SILENCE: SilenceEventKind.SILENCE_STARTED, _SPEECH: SilenceEventKind.SPEECH_STARTED}
-_ENDED_BY = {_SILENCE: EndedBy.SILENCE, _SPEECH: EndedBy.SPEECH}
+_UNUSED: Final = (0,) * (columns.SPANS.stop - columns.SPANS.start)
 
-Change = tuple[int, int, int, int]
-"""A block at which a side's class changes: its index, the side, the new class, the side's sum in front of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Minimum lengths in samples. `run[class]` is the one of a run."""
-
-    run: tuple[int, int, int]
-    dead_air: tuple[int, int]
-    overtalk: int
-
-
-@dataclass(slots=True)
-class Span:
-    """A span that began (`end` -1) or ended. `block` is the index of the block that made it certain.
-
-    `side` is the channel's row or ALL; `squares` the sum of squares over the span, -1 where no level is stated.
-    """
-
-    block: int
-    kind: SilenceEventKind
-    side: int
-    start: int
-    end: int = -1
-    squares: int = -1
-    ended_by: EndedBy = EndedBy.ONGOING
-    alarm: bool = False
+Change = tuple[int, int, int, int, int, int]
+"""A block at which a class changes: its index, the side, the track, the new class, the side's sums in front of it."""
 
 
 class Side:
-    """The spans of one channel."""
+    """The spans of one channel, and what is known of its turns.
 
-    __slots__ = ("confirmed", "confirmed_start", "confirmed_sum", "longest", "run", "run_start", "run_sum")
+    `asked`: where its speech began, plus 1, until it is known whether that was a response or an interruption.
+    `ended`: where its last speech ended, plus 1; 0 where there was none since the audio began.
+    """
+
+    __slots__ = ("activity", "asked", "ended", "interruptions", "longest", "response_sum", "responses", "speech")
 
     def __init__(self, row: Sequence[int]) -> None:
-        self.confirmed = row[columns.CONFIRMED]
-        self.confirmed_start = row[columns.CONFIRMED_START]
-        self.confirmed_sum = row[columns.CONFIRMED_SUM]
-        self.run = row[columns.RUN]
-        self.run_start = row[columns.RUN_START]
-        self.run_sum = row[columns.RUN_SUM]
-        self.longest = row[columns.LONGEST]
+        activity, speech = columns.TRACKS
+        self.activity = Track(row[activity : activity + columns.TRACK_COLUMNS])
+        self.speech = Track(row[speech : speech + columns.TRACK_COLUMNS])
+        self.longest, self.asked, self.ended = row[columns.LONGEST], row[columns.ASKED], row[columns.ENDED]
+        self.interruptions, self.responses, self.response_sum = row[columns.INTERRUPTIONS : columns.RESPONSE_SUM + 1]
 
     def values(self) -> tuple[int, ...]:
-        """Return the columns from CONFIRMED to LONGEST."""
-        return (
-            self.confirmed,
-            self.confirmed_start,
-            self.confirmed_sum,
-            self.run,
-            self.run_start,
-            self.run_sum,
-            self.longest,
-        )
+        """Return the columns of SPANS."""
+        turns = (self.asked, self.ended, self.interruptions, self.responses, self.response_sum)
+        return (*self.activity.values(), *self.speech.values(), self.longest, *turns)
 
-    def certain_end(self, head: int) -> int:
-        """Return up to where the confirmed class holds for certain."""
-        return head if self.run == self.confirmed else self.run_start
+    def broken_by(self) -> EndedBy:
+        """Return what ends a silence: speech, or sound that was none so far."""
+        return EndedBy.SPEECH if self.speech.confirmed == UP or self.speech.tried else EndedBy.SOUND
 
-    def finish(self, block: int, side: int, end: int, squares: int, ended_by: EndedBy) -> Span:
-        """End the confirmed span."""
-        if self.confirmed == _SILENCE:
-            self.longest = max(self.longest, end - self.confirmed_start)
-        kind = _FINISHED[self.confirmed]
-        return Span(block, kind, side, self.confirmed_start, end, squares - self.confirmed_sum, ended_by)
+    def settle(self, block: int, side: int, head: int, limits: Sequence[int], spans: list[Span]) -> None:
+        """Confirm what has lasted its minimum; what ended comes before what began."""
+        spoke = self.speech.settle(head, limits)
+        heard = self.activity.settle(head, limits)
+        if heard and heard.was == DOWN:
+            self.longest = max(self.longest, heard.end - heard.start)
+            spans.append(heard.span(block, SilenceEventKind.SILENCE, side, self.broken_by()))
+        if spoke and spoke.was == UP:
+            ended_by = EndedBy.SILENCE if self.activity.run == DOWN else EndedBy.SOUND
+            spans.append(spoke.span(block, SilenceEventKind.SPEECH, side, ended_by))
+            self.ended = spoke.end + 1
+        if heard and self.activity.confirmed == DOWN:
+            spans.append(Span(block, SilenceEventKind.SILENCE_STARTED, side, self.activity.start))
+        if spoke and self.speech.confirmed == UP:
+            spans.append(Span(block, SilenceEventKind.SPEECH_STARTED, side, self.speech.start))
+            self.asked = self.speech.start + 1
 
+    def end(self, side: int, position: int, sums: tuple[int, int], ended_by: EndedBy, spans: list[Span]) -> None:
+        """End everything at `position`."""
+        heard, spoke = self.activity.end(position, *sums), self.speech.end(position, *sums)
+        if heard.was == DOWN:
+            self.longest = max(self.longest, heard.end - heard.start)
+            spans.append(heard.span(0, SilenceEventKind.SILENCE, side, ended_by))
+        if spoke.was == UP:
+            spans.append(spoke.span(0, SilenceEventKind.SPEECH, side, ended_by))
+        self.asked = self.ended = 0
 
-class Joint:
-    """Dead air or overtalk: a stretch in which all sides are in one confirmed class."""
-
-    __slots__ = ("_class", "_finished", "_limits", "_started", "level", "start", "total")
-
-    def __init__(self, joined: int, limits: tuple[int, ...], level: int, start: int, total: int) -> None:
-        dead = joined == _SILENCE
-        self._class = joined
-        self._started = SilenceEventKind.DEAD_AIR_STARTED if dead else SilenceEventKind.OVERTALK_STARTED
-        self._finished = SilenceEventKind.DEAD_AIR if dead else SilenceEventKind.OVERTALK
-        self._limits = limits
-        self.level = level
-        self.start = start
-        self.total = total
-
-    def deadline(self) -> int:
-        """Return the position at which the next limit is reached, if all goes on as it is."""
-        return self.start + self._limits[self.level - 1] if 0 < self.level <= len(self._limits) else _NEVER
-
-    def settle(self, block: int, sides: Sequence[Side], head: int, spans: list[Span]) -> None:
-        """Follow what the sides have just confirmed."""
-        joined = self._class
-        for side in sides:
-            if side.confirmed != joined:
-                if self.level:
-                    end = min(each.confirmed_start for each in sides if each.confirmed != joined)
-                    self.finish(block, end, _ENDED_BY[3 - joined], spans)
-                return
-        if not self.level:
-            self.level = 1
-            self.start = max(side.confirmed_start for side in sides)
-        certain = min(side.certain_end(head) for side in sides)
-        while self.level <= len(self._limits) and certain - self.start >= self._limits[self.level - 1]:
-            self.level += 1
-            spans.append(Span(block, self._started, ALL, self.start, alarm=self.level > 2))  # noqa: PLR2004 - alarmed
-
-    def finish(self, block: int, end: int, ended_by: EndedBy, spans: list[Span]) -> None:
-        """End the stretch; one that was announced is stated whole."""
-        if self.level > 1:
-            alarm = len(self._limits) > 1 and end - self.start >= self._limits[1]
-            spans.append(Span(block, self._finished, ALL, self.start, end, ended_by=ended_by, alarm=alarm))
-            self.total += end - self.start
-        self.level = 0
-        self.start = 0
+    def judge(self, block: int, side: int, other: "Side", head: int, spans: list[Span]) -> None:
+        """Tell whether its speech answered the other side or broke into what it said, once that is certain."""
+        start, end = self.asked - 1, other.ended - 1
+        speaking = other.speech.confirmed == UP and other.speech.start < start
+        if speaking and other.speech.certain_end(head) <= start:
+            return
+        if speaking or end > start:
+            self.interruptions += 1
+        elif other.ended > self.ended:
+            spans.append(Span(block, SilenceEventKind.RESPONSE, side, end, start, ended_by=EndedBy.SPEECH))
+            self.responses += 1
+            self.response_sum += start - end
+        self.asked = 0
 
 
 class SpanMachine:
-    """The spans of one session. Load it from its rows, feed it, `store` it back; `spans` is what it found."""
+    """The spans of one session. Load it from its rows, feed it, store its `rows` back; `spans` is what it found."""
 
     def __init__(self, limits: Limits, session: Sequence[int], sides: Sequence[Sequence[int]], *, both: bool) -> None:
         """`sides` are the rows of the channels in use; `both`: they are all sides of the call."""
@@ -148,12 +105,14 @@ class SpanMachine:
         self._sides = [Side(row) for row in sides]
         dead = (session[columns.DEAD], session[columns.DEAD_START], session[columns.DEAD_TOTAL])
         over = (session[columns.OVER], session[columns.OVER_START], session[columns.OVER_TOTAL])
-        self._dead = Joint(_SILENCE, limits.dead_air, *dead)
-        self._over = Joint(_SPEECH, (limits.overtalk,), *over)
+        self._dead = Joint(DOWN, limits.dead_air, *dead)
+        self._over = Joint(UP, (limits.overtalk,), *over)
         self._joints = ([self._dead] if both else []) + ([self._over] if len(sides) > 1 else [])
+        self._heard = [side.activity for side in self._sides]
+        self._spoken = [side.speech for side in self._sides]
 
     def feed(self, ends: Sequence[int], starts: Sequence[int], changes: Sequence[Change]) -> None:
-        """Go through consecutive blocks: their ends and starts, and the changes by block and side."""
+        """Go through consecutive blocks: their ends and starts, and the changes by block, side and track."""
         block = pointer = 0
         while True:
             block = bisect_left(ends, self._deadline(), block)
@@ -162,20 +121,18 @@ class SpanMachine:
             if block >= len(ends):
                 return
             while pointer < len(changes) and changes[pointer][0] == block:
-                _, index, run, before = changes[pointer]
+                _, index, track, run, squares, odds = changes[pointer]
                 side = self._sides[index]
-                side.run, side.run_start, side.run_sum = run, starts[block], before
+                (side.speech if track else side.activity).change(run, starts[block], squares, odds)
                 pointer += 1
             self._settle(block, ends[block])
             block += 1
 
-    def end(self, position: int, squares: Sequence[int], ended_by: EndedBy) -> None:
-        """End every span at `position`; `squares` are the sides' sums there."""
+    def end(self, position: int, sums: Sequence[Sequence[int]], ended_by: EndedBy) -> None:
+        """End every span at `position`; `sums` are the sides' sums of squares and odds there."""
+        self._judge(0, position)
         for index, side in enumerate(self._sides):
-            if side.confirmed:
-                self.spans.append(side.finish(0, index, position, squares[index], ended_by))
-            side.confirmed = side.confirmed_start = side.confirmed_sum = 0
-            side.run = side.run_start = side.run_sum = 0
+            side.end(index, position, (sums[index][0], sums[index][1]), ended_by, self.spans)
         for joint in self._joints:
             joint.finish(0, position, ended_by, self.spans)
 
@@ -185,9 +142,9 @@ class SpanMachine:
         return len(self._sides)
 
     def rows(self) -> list[tuple[int, ...]]:
-        """Return the columns CONFIRMED to LONGEST of each of the state's rows."""
+        """Return the columns SPANS of each of the state's rows."""
         rows = [side.values() for side in self._sides]
-        return rows if len(rows) == columns.SIDES else [*rows, _UNUSED]
+        return rows if len(rows) == SIDES else [*rows, _UNUSED]
 
     def joint_row(self) -> tuple[int, ...]:
         """Return the session's columns DEAD to OVER_TOTAL."""
@@ -195,16 +152,23 @@ class SpanMachine:
         return (dead.level, dead.start, over.level, over.start, dead.total, over.total)
 
     def _deadline(self) -> int:
-        open_runs = [side.run_start + self._limits[side.run] for side in self._sides if side.run != side.confirmed]
-        return min(open_runs or [joint.deadline() for joint in self._joints], default=_NEVER)
+        tracks = min(track.deadline(self._limits) for track in (*self._heard, *self._spoken))
+        return min(tracks, *(joint.deadline() for joint in self._joints)) if self._joints else tracks
 
     def _settle(self, block: int, head: int) -> None:
         for index, side in enumerate(self._sides):
-            if side.run != side.confirmed and head - side.run_start >= self._limits[side.run]:
-                if side.confirmed:
-                    ended_by = _ENDED_BY[side.run]
-                    self.spans.append(side.finish(block, index, side.run_start, side.run_sum, ended_by))
-                side.confirmed, side.confirmed_start, side.confirmed_sum = side.run, side.run_start, side.run_sum
-                self.spans.append(Span(block, _STARTED[side.run], index, side.run_start))
+            side.settle(block, index, head, self._limits, self.spans)
+        self._judge(block, head)
         for joint in self._joints:
-            joint.settle(block, self._sides, head, self.spans)
+            if joint is self._over:
+                joint.settle(block, self._spoken, head, EndedBy.SILENCE, self.spans)
+                continue
+            broken = {side.broken_by() for side in self._sides if side.activity.confirmed != DOWN}
+            why = EndedBy.SPEECH if EndedBy.SPEECH in broken else EndedBy.SOUND
+            joint.settle(block, self._heard, head, why, self.spans)
+
+    def _judge(self, block: int, head: int) -> None:
+        if len(self._sides) == SIDES:
+            for index, side in enumerate(self._sides):
+                if side.asked:
+                    side.judge(block, index, self._sides[1 - index], head, self.spans)

@@ -14,33 +14,46 @@ from numpy.typing import NDArray
 
 from audio.session import SessionTable
 from processors.silence.orders import LANES, Orders
+from processors.silence.voices import SIDES, Voices
 from runtime.errors import StateCorrupted
 
-SIDES: Final = 2
-"""Channels per session: row 0 is the external or only one, row 1 the internal one."""
-
 # Columns of a session. RATE 0: no audio yet. HEAD: behind the last sample. BLOCK: start of the unfinished block, HEAD
-# where there is none. PAUSED 1: no audio is expected. DEAD and OVER: 0 none, 1 under way, 2 announced, 3 alarmed.
-RATE, LAYOUT, SOURCE, ANALYSED, HEAD, BEGIN, BLOCK, ANCHOR_US, PAUSED = range(9)
-DEAD, DEAD_START, OVER, OVER_START, DEAD_TOTAL, OVER_TOTAL = range(9, 15)
-# Numbers of the current window, then the same of the whole session. FIRST and LAST are sequence + 1.
+# where there is none. LATE: start of the complete block nothing is told of yet, BLOCK where there is none.
+# PAUSED 1: no audio is expected. VOICED 1: the voice detector judges it. DEAD and OVER: 0 none, 1 under way, 2
+# announced, 3 alarmed.
+RATE, LAYOUT, SOURCE, ANALYSED, HEAD, BEGIN, BLOCK, LATE, ANCHOR_US, PAUSED, VOICED = range(11)
+DEAD, DEAD_START, OVER, OVER_START, DEAD_TOTAL, OVER_TOTAL = range(11, 17)
+# Numbers of the current window, of the whole session, and of a window that waits to be told of its last block.
+# FIRST and LAST are sequence + 1.
 AUDIO, HEARD, MISSING, PAUSE, FRAMES, BYTES, FIRST, LAST = range(8)
 COUNTS: Final = 8
-WINDOW: Final = slice(15, 23)
-TOTAL: Final = slice(23, 31)
-SESSION_COLUMNS: Final = 31
+WINDOW: Final = slice(17, 25)
+TOTAL: Final = slice(25, 33)
+WAITING: Final = slice(33, 41)
+SESSION_COLUMNS: Final = 41
 
-# Columns of a channel. CARRY: sum of squares of the unfinished block. MEMORY: the detector's. HEARD_SUM: sum of squares
-# since the spans began. CONFIRMED and RUN: 0 nothing, 1 silence, 2 speech.
-CARRY, MEMORY, HEARD_SUM, CONFIRMED, CONFIRMED_START, CONFIRMED_SUM, RUN, RUN_START, RUN_SUM, LONGEST = range(10)
-SQUARES, PEAK, CLIPPED, SIGNAL, SPEECH, SILENCE = range(6)
-LEVELS: Final = 6
-CHANNEL_WINDOW: Final = slice(10, 16)
-CHANNEL_TOTAL: Final = slice(16, 22)
-CHANNEL_COLUMNS: Final = 22
+# Columns of a channel. CARRY: sum of squares of the unfinished block. LATE_*: of the block nothing is told of yet.
+# LOUDEST: mean square that says what is quiet beside it. MEMORY: a level detector's. HEARD_SUM and HEARD_ODDS: sums of
+# squares, and of log odds times samples, since the spans began.
+CARRY, LATE_SUM, LATE_LEVEL, LATE_BITS, LOUDEST, MEMORY, HEARD_SUM, HEARD_ODDS = range(8)
+# Columns of a track (`spans.Track`): two of them, activity and speech. CONFIRMED and RUN: 0 nothing, 1 down, 2 up.
+CONFIRMED, CONFIRMED_START, CONFIRMED_SUM, CONFIRMED_ODDS, RUN, RUN_START, RUN_SUM, RUN_ODDS = range(8)
+TRIED, TRIED_START, TRIED_SUM, TRIED_ODDS = range(8, 12)
+TRACK_COLUMNS: Final = 12
+TRACKS: Final = (8, 20)
+"""Where the tracks begin."""
+LONGEST, ASKED, ENDED, INTERRUPTIONS, RESPONSES, RESPONSE_SUM = range(32, 38)
+SPANS: Final = slice(8, 38)
+"""What a span machine loads and stores."""
+SQUARES, PEAK, CLIPPED, SIGNAL, SAMPLE_SUM, SPEECH, SILENCE, SOUND, QUIET_SQUARES = range(9)
+LEVELS: Final = 9
+CHANNEL_WINDOW: Final = slice(38, 47)
+CHANNEL_TOTAL: Final = slice(47, 56)
+CHANNEL_WAITING: Final = slice(56, 65)
+CHANNEL_COLUMNS: Final = 65
 
 _WIDTHS: Final = ("<i1", "<i2", "<i4", "<i8")
-_HEAD: Final = struct.Struct("<IIII")
+_HEAD: Final = struct.Struct("<IIIII")
 
 
 class SilenceState:
@@ -54,6 +67,8 @@ class SilenceState:
         """The numbered streams, and what waits of them."""
         self.session: NDArray[np.int64] = np.zeros((0, SESSION_COLUMNS), np.int64)
         self.channel: NDArray[np.int64] = np.zeros((0, SIDES, CHANNEL_COLUMNS), np.int64)
+        self.voices = Voices()
+        """What the voice detector remembers."""
         self.fit()
 
     def fit(self) -> None:
@@ -63,6 +78,7 @@ class SilenceState:
             more = max(missing, 16, len(self.session))
             self.session = np.concatenate((self.session, np.zeros((more, SESSION_COLUMNS), np.int64)))
             self.channel = np.concatenate((self.channel, np.zeros((more, SIDES, CHANNEL_COLUMNS), np.int64)))
+            self.voices.fit(len(self.session))
         self.orders.fit(len(self.session))
 
     def clear(self, slot: int) -> None:
@@ -70,6 +86,7 @@ class SilenceState:
         self.abouts.pop(slot, None)
         self.session[slot] = 0
         self.channel[slot] = 0
+        self.voices.clear(slot)
 
     def snapshot(self) -> bytes:
         """Return canonical bytes: equal states give equal bytes, whatever slots they use."""
@@ -82,8 +99,15 @@ class SilenceState:
             (self.session[lanes].T, self.channel[lanes].reshape(len(lanes), SIDES * CHANNEL_COLUMNS).T)
         )
         streams = self.orders.snapshot(lanes)
-        head = _HEAD.pack(len(table), len(order), len(second), len(streams))
-        return b"".join((head, table, np.array(second, "<u4").tobytes(), streams, _packed(columns)))
+        voices = self.voices.snapshot(np.array(lanes, np.int64), self._left(lanes))
+        head = _HEAD.pack(len(table), len(order), len(second), len(streams), len(voices))
+        return b"".join((head, table, np.array(second, "<u4").tobytes(), streams, voices, _packed(columns)))
+
+    def _left(self, lanes: list[int]) -> NDArray[np.int64]:
+        """Return how many samples of its unfinished block each lane keeps."""
+        session = self.session[lanes]
+        left: NDArray[np.int64] = (session[:, HEAD] - session[:, BLOCK]) * session[:, VOICED]
+        return left
 
     def _speaks(self, lane: int) -> bool:
         return bool(self.session[lane, RATE]) or lane in self.orders.by_slot
@@ -92,7 +116,7 @@ class SilenceState:
     def restore(cls, snapshot: bytes) -> "SilenceState":
         """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
         try:
-            length, count, seconds, streams = _HEAD.unpack_from(snapshot)
+            length, count, seconds, streams, voices = _HEAD.unpack_from(snapshot)
             at = _HEAD.size + length
             state = cls(SessionTable.restore(snapshot[_HEAD.size : at]))
             second = np.frombuffer(snapshot, "<u4", seconds, at)
@@ -100,15 +124,17 @@ class SilenceState:
             order = state.table.in_order()
             lanes = _lanes(order, second.tolist())
             state.orders.restore(snapshot[at : at + streams], lanes)
-            columns = _unpacked(snapshot[at + streams :], count + seconds)
+            at += streams
+            columns = _unpacked(snapshot[at + voices :], count + seconds)
+            state.session[lanes] = columns[:SESSION_COLUMNS].T
+            state.channel[lanes] = columns[SESSION_COLUMNS:].T.reshape(len(lanes), SIDES, CHANNEL_COLUMNS)
+            state.voices.restore(snapshot[at : at + voices], np.array(lanes, np.int64), state._left(lanes))
         except Exception as error:  # damaged bytes make the readers raise many kinds
             message = f"the silence state cannot be read: {type(error).__name__}"
             raise StateCorrupted(message) from error
         if len(order) != count:
             message = f"the silence state has rows for {count} sessions, but {len(order)} sessions"
             raise StateCorrupted(message)
-        state.session[lanes] = columns[:SESSION_COLUMNS].T
-        state.channel[lanes] = columns[SESSION_COLUMNS:].T.reshape(len(lanes), SIDES, CHANNEL_COLUMNS)
         return state
 
 

@@ -4,13 +4,14 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cache
 
-from processors.silence.spans import Limits
+from processors.silence.tracks import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Levels in dBFS, lengths in ms, and the digest of them."""
+    """The detector, levels in dBFS, lengths in ms, and the digest of them."""
 
+    detector: str = "voice"
     on_dbfs: float = -40.0
     off_dbfs: float = -43.0
     min_speech_ms: int = 100

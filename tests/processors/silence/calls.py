@@ -7,6 +7,7 @@ import numpy as np
 
 from audio.frames import FrameEncoder, decode
 from processors.silence.logic import SilenceProcessor
+from processors.silence.tuning import Tuning
 from runtime.processor import Batch
 from schemas.codec import SchemaStore
 from schemas.records import ActivityWindow, AudioFrame, SessionInfo, SilenceEvent
@@ -15,6 +16,8 @@ from schemas.symbols import ActivityKind, Channels, Codec, FrameKind, Source
 STORE = SchemaStore()
 ENCODER = FrameEncoder(STORE)
 RATE_HZ = 8000
+BY_LEVEL = Tuning(detector="level")
+"""Tones and noise are speech by level only."""
 BASE_S = 1_700_000_000.0
 
 
@@ -94,7 +97,7 @@ class Run:
     """Feeds a processor; `found` has (row of the log, record) in the order of the outputs."""
 
     def __init__(self, processor: SilenceProcessor | None = None) -> None:
-        self.processor = processor or SilenceProcessor()
+        self.processor = processor or SilenceProcessor(BY_LEVEL)
         self.state = self.processor.new_state()
         self.found: list[tuple[int, SilenceEvent | ActivityWindow]] = []
         self.at = 0

@@ -2,9 +2,10 @@
 
 import pytest
 
+from processors.silence.logic import SilenceProcessor
 from schemas.symbols import Channels, Codec, SilenceEventKind
 from simulators.conversation import script
-from tests.processors.silence.calls import RATE_HZ, Call, run
+from tests.processors.silence.calls import RATE_HZ, Call, Run, log_of
 
 TOLERANCE = 60 * RATE_HZ // 1000
 SIDES = ("EXTERNAL", "INTERNAL")
@@ -18,7 +19,7 @@ def near(found, truth) -> bool:
 def found():
     conversation = script.load()
     call = Call(codec=Codec.PCMU, channels=Channels.EXTERNAL_INTERNAL).open()
-    return run(call.say(conversation.payload, 2 * 160 * 5).close())
+    return Run(SilenceProcessor()).feed(log_of(call.say(conversation.payload, 2 * 160 * 5).close()))
 
 
 def test_every_scripted_pause_is_a_silence_within_60_ms(found):

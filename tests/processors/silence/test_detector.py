@@ -4,13 +4,13 @@ from audio.levels import mean_square
 from processors.silence.detector import Blocks, LevelDetector
 from processors.silence.logic import SilenceProcessor
 from processors.silence.tuning import Tuning
-from tests.processors.silence.calls import FIVE_S, Call, Run, log_of, sine
+from tests.processors.silence.calls import BY_LEVEL, FIVE_S, Call, Run, log_of, sine
 
 
 def test_a_sine_is_judged_by_its_rms_not_by_its_mean_magnitude():
     """RMS 0.0106 is above 0.01, where its mean magnitude of 0.0095 is below."""
-    at_001 = SilenceProcessor(Tuning(on_dbfs=-40, off_dbfs=-40))
-    for processor in (at_001, SilenceProcessor()):
+    at_001 = SilenceProcessor(Tuning(detector="level", on_dbfs=-40, off_dbfs=-40))
+    for processor in (at_001, SilenceProcessor(BY_LEVEL)):
         found = Run(processor).feed(log_of(Call().say(sine(0.0106, FIVE_S)).close()))
         assert found.totals[0].speech_ms == 5000
         below = Run(processor).feed(log_of(Call().say(sine(0.0094, FIVE_S)).close()))

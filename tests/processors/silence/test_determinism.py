@@ -6,6 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.silence.logic import SilenceProcessor
+from processors.silence.tuning import Tuning
 from schemas.symbols import Channels, Codec, FrameKind, Reason
 from tests.processors.driving import (
     assert_any_polls_are_the_same,
@@ -33,6 +35,12 @@ def speech(dice: random.Random, codec: Codec, channels: int, samples: int) -> by
     return wave.astype(">i2" if codec is Codec.L16_BE else "<i2").tobytes()
 
 
+def runs_by(detector: str):
+    """What makes runs by this detector."""
+    return lambda: Run(SilenceProcessor(Tuning(detector=detector)))
+
+
+detectors = st.sampled_from(("voice", "voice", "level", "moving_average"))
 LAYOUTS = (Channels.EXTERNAL, Channels.EXTERNAL_INTERNAL, Channels.INTERNAL_EXTERNAL, Channels.MIXED)
 STEREO = (Channels.EXTERNAL_INTERNAL, Channels.INTERNAL_EXTERNAL)
 
@@ -82,7 +90,7 @@ ACTIONS = (*[talk] * 20, jump, jump, change, change, lose, inform, repeat, mark,
 
 def random_call(dice: random.Random, number: int) -> Call:
     call = Call(number, dice.choice(CODECS[:4]), dice.choice(LAYOUTS))
-    call.fields["sample_rate_hz"] = dice.choice((8000, 8000, 8000, 16000, 11025))
+    call.fields["sample_rate_hz"] = dice.choice((8000, 8000, 8000, 16000, 48_000, 11025))
     if dice.random() < 0.7:
         call.open(organisation="o")
     for _ in range(dice.randint(1, 12)):
@@ -95,32 +103,33 @@ def random_call(dice: random.Random, number: int) -> Call:
 
 
 @settings(deadline=None, max_examples=10)
-@given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 60), calls=st.integers(1, 5))
-def test_outputs_and_state_do_not_depend_on_the_polls(seed, poll, calls):
+@given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 60), calls=st.integers(1, 5), detector=detectors)
+def test_outputs_and_state_do_not_depend_on_the_polls(seed, poll, calls, detector):
     dice = random.Random(seed)
     log = interleaved(dice, [random_call(dice, number) for number in range(calls)])
-    assert_any_polls_are_the_same(Run, log, poll)
+    assert_any_polls_are_the_same(runs_by(detector), log, poll)
 
 
 @settings(deadline=None, max_examples=4)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_one_row_at_a_time_is_the_same_as_all_at_once(seed):
+@given(seed=st.integers(0, 2**32 - 1), detector=detectors)
+def test_one_row_at_a_time_is_the_same_as_all_at_once(seed, detector):
     dice = random.Random(seed)
     log = interleaved(dice, [random_call(dice, number) for number in range(2)])
-    assert Run().feed(log, 1).found == Run().feed(log, 10_000).found
+    run = runs_by(detector)
+    assert run().feed(log, 1).found == run().feed(log, 10_000).found
 
 
 @settings(deadline=None, max_examples=6)
-@given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 200))
-def test_a_session_does_not_depend_on_its_neighbours(seed, poll):
+@given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 200), detector=detectors)
+def test_a_session_does_not_depend_on_its_neighbours(seed, poll, detector):
     dice = random.Random(seed)
     calls = [random_call(dice, number) for number in range(4)]
-    assert_neighbours_change_nothing(Run, calls, seed, poll)
+    assert_neighbours_change_nothing(runs_by(detector), calls, seed, poll)
 
 
 @settings(deadline=None, max_examples=6)
-@given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 100))
-def test_a_restart_between_any_two_polls_changes_nothing(seed, poll):
+@given(seed=st.integers(0, 2**32 - 1), poll=st.integers(1, 100), detector=detectors)
+def test_a_restart_between_any_two_polls_changes_nothing(seed, poll, detector):
     dice = random.Random(seed)
     log = interleaved(dice, [random_call(dice, number) for number in range(3)])
-    assert_restarts_change_nothing(Run, log, poll)
+    assert_restarts_change_nothing(runs_by(detector), log, poll)

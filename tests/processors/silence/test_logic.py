@@ -16,7 +16,7 @@ def test_a_span_begins_where_its_first_block_began_and_is_announced_when_certain
         ("SILENCE", "EXTERNAL", 2 * FIVE_S, 3 * FIVE_S, "CLOSED"),
     ]
     rows = {record.kind: row for row, record in reversed(found.found) if hasattr(record, "ended_by")}
-    assert rows[SilenceEventKind.SPEECH_STARTED] == 250 + 4
+    assert rows[SilenceEventKind.SPEECH_STARTED] == 250 + 5
     speech = next(event for event in found.events if event.kind is SilenceEventKind.SPEECH)
     assert (speech.duration_ms, speech.level_dbfs) == (5000, pytest.approx(-20, abs=0.01))
 

@@ -165,11 +165,11 @@ def test_a_refused_packet_of_another_codec_interrupts_nothing():
 
 
 def test_what_waits_is_told_by_the_row_that_lets_it_go():
-    call = Numbered().open().talk(LOUD[:S]).arrive([*range(48), 49, 48])
+    call = Numbered().open().talk(LOUD[: S + 320]).arrive([*range(49), 50, 49])
     found = run(call)
     window = next(row for row, r in found.found if isinstance(r, ActivityWindow))
-    assert window == 50, "the last packet of the second waits for the one that comes behind it"
-    assert found.windows[0].captured_at_us == round(call.frames[50].captured_at_s * 1e6)
+    assert window == 51, "the packet behind the second waits for the last one of it, which tells of it"
+    assert found.windows[0].captured_at_us == round(call.frames[51].captured_at_s * 1e6)
 
 
 @pytest.mark.parametrize(

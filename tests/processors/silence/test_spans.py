@@ -19,7 +19,7 @@ def test_dead_air_is_announced_after_its_minimum_and_again_as_an_alarm():
         ("DEAD_AIR", FIVE_S, 3 * FIVE_S, True, "SPEECH"),
     ]
     rows = [row for row, record in found.found if record in dead]
-    assert rows[:2] == [250 + 100 - 1, 250 + 400 - 1]
+    assert rows[:2] == [250 + 100, 250 + 400]
     assert {total.dead_air_ms for total in found.totals} == {10_000}
 
 

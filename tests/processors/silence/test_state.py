@@ -16,6 +16,6 @@ def test_the_state_is_less_than_a_kilobyte_per_call():
 def test_a_damaged_state_is_an_error_with_a_name(damage):
     found = run(Call().say(QUIET))
     with pytest.raises(StateCorrupted):
-        found.processor.restore(2, damage(found.processor.snapshot(found.state)))
+        found.processor.restore(3, damage(found.processor.snapshot(found.state)))
     with pytest.raises(StateCorrupted):
-        found.processor.restore(1, found.processor.snapshot(found.state))
+        found.processor.restore(2, found.processor.snapshot(found.state))

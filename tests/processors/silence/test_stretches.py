@@ -2,10 +2,10 @@ from schemas.symbols import SilenceEventKind
 from tests.processors.silence.calls import LOUD, QUIET, Call, run
 
 
-def test_a_window_comes_with_the_record_that_completes_it_and_names_its_records():
+def test_a_window_comes_with_the_block_behind_it_and_names_its_records():
     found = run(Call().open().say(LOUD[:40_000]).close())
     rows = [row for row, record in found.found if record in found.windows]
-    assert rows == [50, 100, 126]
+    assert rows == [51, 101, 126]
     assert [(w.start_samples, w.end_samples, w.audio_ms) for w in found.windows] == [
         (0, 8000, 1000),
         (8000, 16_000, 1000),
@@ -24,7 +24,7 @@ def test_blocks_of_a_rate_that_50_does_not_divide_are_whole_every_second():
     found = run(call.close())
     assert found.spans(SilenceEventKind.SILENCE) == [("SILENCE", "EXTERNAL", 0, 22_050, "CLOSED")]
     announced = next(row for row, r in found.found if r.kind is SilenceEventKind.SILENCE_STARTED)
-    assert announced == 12
+    assert announced == 13
     assert [window.silence_ms for window in found.windows] == [1000, 1000]
 
 

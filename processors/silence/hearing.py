@@ -1,0 +1,202 @@
+"""Which blocks are active, and which are speech? The only place that decides it.
+
+With `detector` "voice" the trained detector of `audio.vad` answers, for every rate that can be brought down to its own.
+Its answer about speech comes with the block behind. Of other rates, and by the other detectors, the level is judged:
+what is active is speech then. So that all go the same way, every block is told when the one behind it is complete, or
+when the audio stops.
+
+The network holds on to speech over the pauses it was trained to bridge. What lies 36 dB under the loudest blocks of the
+last seconds is quiet whatever it says, so that a span ends where the voice does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio.vad import FRAME_SAMPLES, VoiceDetector
+from audio.vad_frames import FACTORS, brought_down, tail_samples
+from processors.silence import state as columns
+from processors.silence.comparison import FixedDetector, MovingAverageDetector
+from processors.silence.detector import Blocks, Detector, LevelDetector
+from processors.silence.media import Numbers
+from processors.silence.state import SilenceState
+from processors.silence.tuning import Tuning
+from processors.silence.voices import SIDES
+
+ACTIVE, SPEECH, HEARD_ACTIVE = 1, 2, 4
+"""Bits of a block: what is told of it; and that the detector called it active, whatever its level."""
+
+ODDS_STEPS: Final = 16
+"""Log odds are kept in whole numbers of this part."""
+
+_MOST_ODDS: Final = 8 * ODDS_STEPS
+_HUSH: Final = 4096
+"""36 dB, as a quotient of mean squares."""
+
+_DECAY: Final = 128
+"""What a block takes from the loudest: 1.7 dB a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Complete blocks of channels: by side, then by session, then by time. `first` is True where a channel begins.
+
+    `sums` are sums of squares over `samples` samples.
+    """
+
+    slot: Numbers
+    side: Numbers
+    first: NDArray[np.bool_]
+    sums: Numbers
+    samples: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What is known of the block in front of each entry: the bits ACTIVE and SPEECH, and log odds of speech."""
+
+    bits: Numbers
+    odds: Numbers
+
+
+def level_detector(tuning: Tuning) -> Detector:
+    """Return what judges by level: the one that was chosen, or the one that stands in for the voice detector."""
+    if tuning.detector == "fixed":
+        return FixedDetector()
+    if tuning.detector == "moving_average":
+        return MovingAverageDetector()
+    return LevelDetector(tuning.on_dbfs, tuning.off_dbfs)
+
+
+class Hearing:
+    """Decides blocks. It keeps nothing between polls but room to work in."""
+
+    def __init__(self, tuning: Tuning) -> None:
+        self._level = level_detector(tuning)
+        self._voice = VoiceDetector() if tuning.detector == "voice" else None
+
+    def judges(self, rate_hz: int) -> bool:
+        """Tell whether the voice detector judges audio of this rate."""
+        return self._voice is not None and rate_hz in FACTORS
+
+    def name(self, session: Sequence[int]) -> str:
+        """Return name and version of what judges a session, given by its row."""
+        return self._voice.name if self._voice is not None and session[columns.VOICED] else self._level.name
+
+    def by_voice(self, session: Numbers) -> NDArray[np.bool_]:
+        """Return True for the sessions the voice detector judges, given by their column VOICED."""
+        found: NDArray[np.bool_] = (session != 0) & (self._voice is not None)
+        return found
+
+    def decide(
+        self, state: SilenceState, entries: Entries, frames: dict[int, tuple[Numbers, NDArray[np.int16]]]
+    ) -> Verdicts:
+        """Take the entries; return what is told of the blocks in front of them.
+
+        `frames` has, by rate, the entries the voice detector judges and their samples.
+        """
+        told = Verdicts(np.zeros(len(entries.slot), np.int64), np.zeros(len(entries.slot), np.int64))
+        judged = np.zeros(len(entries.slot), np.bool_)
+        for rate_hz, (index, samples) in frames.items():
+            judged[index] = True
+            self._by_voice(state, entries, index, samples, FACTORS[rate_hz], told)
+        rest = np.flatnonzero(~judged)
+        if len(rest):
+            self._by_level(state, entries, rest, told)
+        return told
+
+    def last(self, state: SilenceState, slot: int, sides: int, samples: int) -> list[int]:
+        """Return the bits of a block the audio stops in, `samples` long: there is no frame of it, so it goes on."""
+        channel = state.channel[slot, :sides]
+        if self.by_voice(state.session[[slot], columns.VOICED])[0]:
+            bits: list[int] = (channel[:, columns.LATE_BITS] & (ACTIVE | SPEECH)).tolist()
+            return bits
+        blocks = Blocks(
+            sums=channel[:, columns.CARRY],
+            samples=np.full(sides, samples),
+            first=np.ones(sides, np.bool_),
+            memory=channel[:, columns.MEMORY],
+        )
+        active = self._level.memories(blocks) & 1
+        both: list[int] = (active * (ACTIVE | SPEECH)).tolist()
+        return both
+
+    def _by_level(self, state: SilenceState, entries: Entries, index: Numbers, told: Verdicts) -> None:
+        slot, side, first = entries.slot[index], entries.side[index], entries.first[index]
+        memory = state.channel[slot, side, columns.MEMORY]
+        memories = self._level.memories(Blocks(entries.sums[index], entries.samples[index], first, memory))
+        bits = (memories & 1) * (ACTIVE | SPEECH)
+        before = np.empty_like(bits)
+        before[1:] = bits[:-1]
+        before[first] = state.channel[slot[first], side[first], columns.LATE_BITS]
+        told.bits[index] = before
+        last = np.append(first[1:], np.True_)
+        at = (slot[last], side[last])
+        state.channel[(*at, columns.LATE_BITS)] = bits[last]
+        state.channel[(*at, columns.MEMORY)] = memories[last]
+
+    def _by_voice(  # noqa: PLR0913, PLR0917 - what a turn needs
+        self,
+        state: SilenceState,
+        entries: Entries,
+        index: Numbers,
+        samples: NDArray[np.int16],
+        factor: int,
+        told: Verdicts,
+    ) -> None:
+        """Step the voice detector: the first block of every channel, then the second ones, and so on."""
+        begins = np.flatnonzero(entries.first[index])
+        turn = np.arange(len(index)) - np.repeat(begins, np.diff(begins, append=len(index)))
+        order = np.argsort(turn, kind="stable")
+        bounds = np.append(0, np.cumsum(np.bincount(turn))).tolist()
+        level = entries.sums[index] // entries.samples[index]
+        for low, high in pairwise(bounds):
+            now = order[low:high]
+            self._turn(state, entries, index[now], samples[now], factor, (told, level[now]))
+
+    def _turn(  # noqa: PLR0913, PLR0917
+        self,
+        state: SilenceState,
+        entries: Entries,
+        index: Numbers,
+        samples: NDArray[np.int16],
+        factor: int,
+        out: tuple[Verdicts, Numbers],
+    ) -> None:
+        if self._voice is None:  # pragma: no cover - frames are only made for it
+            return
+        told, level = out
+        slot, side = entries.slot[index], entries.side[index]
+        stream = slot * SIDES + side
+        answers = self._voice.step(state.voices.vad, stream, _at_8_khz(state, stream, samples, factor))
+        channel = state.channel
+        own = channel[slot, side]
+        late, late_level, peak = own[:, columns.LATE_BITS], own[:, columns.LATE_LEVEL], own[:, columns.LOUDEST]
+        heard = (late & HEARD_ACTIVE > 0) | answers.speech
+        peak = np.maximum(peak - peak // _DECAY, np.where(heard, late_level, 0))
+        loud = late_level * _HUSH >= peak
+        spoken = answers.speech & loud
+        told.bits[index] = (heard & loud) * ACTIVE | spoken * SPEECH
+        odds = np.rint(answers.odds * np.float32(ODDS_STEPS))
+        told.odds[index] = np.clip(odds, -_MOST_ODDS, _MOST_ODDS).astype(np.int64)
+        likely = answers.active & (level * _HUSH >= peak)
+        guess = likely * ACTIVE | (likely & spoken) * SPEECH | answers.active * HEARD_ACTIVE
+        channel[slot, side, columns.LATE_BITS] = guess
+        channel[slot, side, columns.LATE_LEVEL] = level
+        channel[slot, side, columns.LOUDEST] = peak
+
+
+def _at_8_khz(state: SilenceState, stream: Numbers, samples: NDArray[np.int16], factor: int) -> NDArray[np.int16]:
+    """Bring blocks of a higher rate down. In front of its first block a stream was as it begins."""
+    if factor == 1:
+        return samples
+    tail = state.voices.tail[stream, : tail_samples(factor)]
+    new = ~state.voices.vad.numbers[stream].any(axis=1)
+    tail[new] = samples[new, :1]
+    down = brought_down(tail, samples, factor)
+    state.voices.tail[stream, : tail.shape[1]] = tail
+    return down[:, :FRAME_SAMPLES]
