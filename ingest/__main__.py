@@ -7,7 +7,7 @@ from functools import partial
 
 import uvloop
 
-from ingest.allocator import keep_freed_memory
+from ingest.allocator import keep_freed_memory, rely_on_counts
 from ingest.config import IngestSettings
 from ingest.dial import DialledSource
 from ingest.dialling import Dialling
@@ -166,6 +166,7 @@ async def start(service: Service[IngestSettings]) -> None:
     """Accept calls and dial until told to stop, then drain. Raises `Unavailable` where records are lost by that."""
     settings = service.settings
     keep_freed_memory()
+    rely_on_counts()
     outlet, readiness = make_outlet(service)
     rules = PauseRules(settings.publish_when_pause_unknown, settings.resume_guard_s)
     surroundings = Surroundings(outlet, service.clock, service.log, Encoding(service.store), rules=rules)

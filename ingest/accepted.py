@@ -16,7 +16,7 @@ from collections import deque
 from contextlib import suppress
 from enum import IntFlag, auto
 from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
 from websockets.frames import CloseCode, Frame, Opcode
@@ -25,10 +25,11 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from ingest.arrived import received_ago_s
+from ingest.door import Door
 from ingest.head import RequestHead
+from ingest.later import Unheard
 from ingest.protocol import Admitted
 from ingest.receive import FrameSplitter, Hearer
-from ingest.turnstile import Turnstile
 from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
 
@@ -38,49 +39,10 @@ READ_BYTES = 8_192
 CLOSE_S = 10.0
 """How long a peer may take to answer the end of a WebSocket."""
 _UNREAD, _UNREAD_AGAIN = 16, 4
-"""Reading rests once more messages than the first wait to be received, until no more than the second do."""
+"""Reading rests above so many messages that wait to be received, until there are no more than the second."""
 _UNSENT_BYTES = 32_768
 _ENDING = (State.CLOSING, State.CLOSED)
 _TOO_LONG = (HeaderLineTooLong, RequestLineTooLong, TooManyHeaders)
-
-
-class Door(Protocol):
-    """Who counts the sockets."""
-
-    @property
-    def max_header_bytes(self) -> int:
-        """Longest request."""
-
-    @property
-    def max_frame_bytes(self) -> int:
-        """Longest message the library takes; the connection ends over a longer one."""
-
-    @property
-    def buffer(self) -> memoryview:
-        """What all sockets are read into, one after the other."""
-
-    @property
-    def turnstile(self) -> Turnstile:
-        """What the bytes of a request wait at before they are looked at."""
-
-    @property
-    def handshake_deadline_s(self) -> float:
-        """How long a request may take."""
-
-    def entered(self, connection: "AcceptedConnection") -> bool:
-        """Count a socket that is new; False where it is one too many."""
-
-    def asked(self, connection: "AcceptedConnection", request: Request) -> None:
-        """Take the request of a socket; to be answered by `answer`."""
-
-    def wall_s(self) -> float:
-        """Return the time now."""
-
-    def turned_away(self, connection: "AcceptedConnection", reason: str) -> None:
-        """Count a socket that asked too much or too late; it is as good as gone."""
-
-    def left(self, connection: "AcceptedConnection", reason: str | None) -> None:
-        """Forget a socket. `reason` says why it got no further than its request, None where that is known."""
 
 
 class _Pause(IntFlag):
@@ -119,6 +81,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         self._turned_away = False
         self._overdue = False
         self._paused = _Pause(0)
+        self._unheard = Unheard()
         self._messages: deque[str | bytes] = deque()
         self._fragments = bytearray()
         self._is_text = False
@@ -165,6 +128,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """Take the end of what the peer sends: nobody can say more to it then."""
+        self._catch_up()
         self._protocol.receive_eof()
         self._write()
 
@@ -180,7 +144,9 @@ class AcceptedConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the close code says enough
         """Take the end."""
+        self._catch_up()
         self._protocol.receive_eof()
+        _unwind(self._protocol)
         for timer in (self._late, self._end):
             if timer is not None:
                 timer.cancel()
@@ -281,7 +247,8 @@ class AcceptedConnection(asyncio.BufferedProtocol):
                 self._door.asked(self, event)
 
     def _machine(self, data: memoryview) -> None:
-        """Let the library's machine take bytes, and do what it says."""
+        """Let the library's machine take bytes, and do what it says. They come behind all audio before them."""
+        self._catch_up()
         self._protocol.receive_data(bytes(data))
         self._write()
         for event in self._protocol.events_received():
@@ -297,7 +264,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
             return
         message, self._fragments = bytes(self._fragments), bytearray()
         if not self._is_text:
-            self._heard(message)
+            self._hear(message)
             return
         try:
             text = message.decode()
@@ -319,6 +286,16 @@ class AcceptedConnection(asyncio.BufferedProtocol):
         return True
 
     def _heard(self, message: bytes) -> None:
+        """Let audio wait until answers are given, in bounds."""
+        if not self._unheard.add(message, self._door.later, self._catch_up):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Hear what waits."""
+        for message in self._unheard.taken():
+            self._hear(message)
+
+    def _hear(self, message: bytes) -> None:
         """Take a binary message: at once where nothing before it is to be received."""
         if self._messages or self.hearer is None or not self.hearer.hear(message):
             self._keep(message)
@@ -342,8 +319,7 @@ class AcceptedConnection(asyncio.BufferedProtocol):
             if data:
                 self._transport.write(data)
             elif self._transport.can_write_eof():
-                # who is gone needs no end
-                with suppress(OSError, RuntimeError):
+                with suppress(OSError, RuntimeError):  # who is gone needs no end
                     self._transport.write_eof()
             else:
                 self._transport.close()
@@ -391,3 +367,10 @@ class AcceptedConnection(asyncio.BufferedProtocol):
             return ConnectionLost(ABNORMAL, "", ClosedBy.LOCAL if sent else ClosedBy.NETWORK)
         by = ClosedBy.REMOTE if protocol.close_rcvd_then_sent else ClosedBy.LOCAL
         return ConnectionLost(received.code, received.reason, by)
+
+
+def _unwind(protocol: ServerProtocol) -> None:
+    """Take from an ended machine the frames that point back at it: only the collector would free it, and its call."""
+    protocol.parser.close()
+    for error in filter(None, (protocol.parser_exc, protocol.handshake_exc)):
+        error.__traceback__ = None

@@ -168,10 +168,14 @@ class Sequencer:
         """Return ALIVE records for the sessions that wrote nothing for a minute, per topic."""
         records = []
         for session in self._sessions.values():
+            audio_quiet_s = at.monotonic_s - session.audio_written_s
+            event_quiet_s = at.monotonic_s - session.event_written_s
+            if max(audio_quiet_s, event_quiet_s) < QUIET_S:
+                continue
             alive = AudioFrame(kind=FrameKind.ALIVE, position_samples=session.position_samples)
-            if at.monotonic_s - session.audio_written_s >= QUIET_S:
+            if audio_quiet_s >= QUIET_S:
                 records.append(self._frame(session, alive, at))
-            if at.monotonic_s - session.event_written_s >= QUIET_S:
+            if event_quiet_s >= QUIET_S:
                 records.append(self._stand(session, CallEventKind.ALIVE, alive, at))
         return records
 

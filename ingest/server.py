@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 from ingest.accepted import CLOSE_S, READ_BYTES, AcceptedConnection
 from ingest.admission import Bucket, Complaints, Places
 from ingest.certificate import Certificate
+from ingest.later import Later
 from ingest.protocol import Admitted
 from ingest.session import Session, Surroundings
 from ingest.table import Listening
@@ -41,7 +42,7 @@ _BACKLOG = 1_024
 """So many sockets may wait in the system to be accepted."""
 _ACCEPTED_A_TURN = 4
 """So many are accepted at each turn of the loop; one takes about a quarter of a millisecond."""
-_REQUESTS_A_TURN = 4
+_REQUESTS_A_TURN = 1
 """So many requests to connect are begun at each turn of the loop; one takes about a millisecond in all."""
 _REQUESTS_PER_S = 150.0
 """So many are begun however long the turns are."""
@@ -71,6 +72,7 @@ class IngestServer:
         self._complaints = Complaints()
         self._turnstile = Turnstile(_REQUESTS_A_TURN, _REQUESTS_PER_S)
         self._rounds = Turnstile(_ASKED_A_TURN)
+        self._later = Later(surroundings.clock)
         self._asking: set[AcceptedConnection] = set()
         self._refreshed_s = float("-inf")
         self._judged_s = float("-inf")
@@ -98,6 +100,11 @@ class IngestServer:
     def connections(self) -> int:
         """Number of connections served now."""
         return len(self._sessions)
+
+    @property
+    def later(self) -> Later:
+        """Where audio that was read waits until answers are given."""
+        return self._later
 
     @property
     def turnstile(self) -> Turnstile:

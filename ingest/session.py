@@ -102,6 +102,7 @@ class Session:
         over: Callable[[str], None] | None = None,
     ) -> None:
         self._protocol = protocol
+        self._pausable = protocol if isinstance(protocol, PausableProtocol) else None
         self._intake = Intake(
             Gate(surroundings.book, surroundings.rules),
             Sequencer(surroundings.encoding, surroundings.new_id, surroundings.lineage, surroundings.roll),
@@ -152,7 +153,8 @@ class Session:
         try:
             await self._serve(transport, attempt)
         except ConnectionLost as error:
-            lost = error
+            # without the frames it came through, one of which is this: only the collector would free them
+            lost = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - one session's fault must not end the others
             self._failed(error)
             lost = ConnectionLost(_OUR_FAULT, "", ClosedBy.LOCAL)
@@ -253,16 +255,15 @@ class Session:
 
     def _press(self, on: bool) -> None:
         """Ask the peer for no audio, or for audio again, if that can be."""
-        protocol = self._protocol
-        if isinstance(protocol, PausableProtocol):
+        protocol = self._pausable
+        if protocol is not None:
             self.command(protocol.pause if on else protocol.resume)
             self._look_for_witness()
 
     def _look_for_witness(self) -> None:
         """Wait for somebody else's word while audio is withheld, and no longer."""
-        protocol = self._protocol
-        if self._serving and isinstance(protocol, PausableProtocol):
-            withheld = protocol.withheld
+        if self._serving and self._pausable is not None:
+            withheld = self._pausable.withheld
             self._wait_for(None if withheld is None else withheld.conversation_id)
 
     def _wait_for(self, conversation_id: str | None) -> None:
@@ -281,8 +282,8 @@ class Session:
 
     def _hear_not_paused(self, as_of_s: float) -> None:
         """Ask for audio again where somebody knows that the peer's own pause is over."""
-        protocol = self._protocol
-        if isinstance(protocol, PausableProtocol):
+        protocol = self._pausable
+        if protocol is not None:
             withheld = protocol.withheld
             if withheld is not None and as_of_s - withheld.since_s >= SETTLE_S:
                 self.command(partial(protocol.resume, secure_is_over=True))

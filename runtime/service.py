@@ -246,7 +246,11 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _calm_collector() -> None:
-    """Keep full collections rare: they stop the loop for as long as they walk over all that lives.
+    """Keep collections short, and full ones rare: they stop the loop for as long as they walk over what they look at.
+
+    A thousand new objects take about a millisecond, the five thousand of the second generation five; with fifty
+    thousand at once the answers of 2,000 calls stood still for 20 to 64 ms. The objects of a call that has ended are
+    freed by their counts (ingest has a test for that), so nothing waits for a full collection.
 
     The thresholds are no setting: they follow from how services are built (what lives long is frozen at the start or
     belongs to a call, what lives short is freed by its count), not from where they run. A wrong one would show only as
@@ -254,7 +258,7 @@ def _calm_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 1_000)
+    gc.set_threshold(1_000, 5, 2_000)
 
 
 async def _measure_stalls(clock: Clock, guard: StallGuard | None) -> None:

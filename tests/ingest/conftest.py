@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-_ON_UVLOOP = "test_of_a_crowd_a_few_are_accepted_at_each_turn"
+_ON_UVLOOP = ("test_of_a_crowd_a_few_are_accepted_at_each_turn", "test_a_call_that_has_ended_leaves_nothing")
 
 
 def pytest_asyncio_loop_factories(

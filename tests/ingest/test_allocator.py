@@ -31,3 +31,10 @@ def faults(mode: str) -> int:
 
 def test_memory_that_was_freed_is_used_again_without_asking_the_system():
     assert faults("kept") * 10 < faults("given back")
+
+
+def test_the_objects_of_calls_are_freed_by_their_counts_and_looked_at_once_in_a_million():
+    script = "import gc; from ingest.allocator import rely_on_counts; rely_on_counts(); print(*gc.get_threshold())"
+    young, times, _ = map(int, subprocess.check_output([sys.executable, "-c", script], text=True).split())
+    assert young <= 1_000
+    assert young * times >= 1_000_000

@@ -6,6 +6,7 @@ client states its own position with each message, so the difference (drift) show
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ingest.protocol import (
     AudioReceived,
@@ -87,19 +88,6 @@ class AudioHookProtocol:
         self._info = SessionInfo(conversation_id="")
         self._probe = False
         self._pauses = Pauses()
-        self._handlers: dict[Trigger, Callable[[ClientMessage, float], list[Effect]]] = {
-            Trigger.OPEN: self._on_open,
-            Trigger.PING: self._on_ping,
-            Trigger.PAUSED: self._on_paused,
-            Trigger.RESUMED: self._on_resumed,
-            Trigger.DISCARDED: self._on_discarded,
-            Trigger.UPDATE: self._on_update,
-            Trigger.ERROR: self._on_error,
-            Trigger.DTMF: self._on_dtmf,
-            Trigger.PLAYBACK_STARTED: self._on_playback,
-            Trigger.PLAYBACK_COMPLETED: self._on_playback,
-            Trigger.CLOSE: self._on_close,
-        }
 
     @property
     def finished(self) -> bool:
@@ -250,7 +238,7 @@ class AudioHookProtocol:
             return [Observed(Observation.UNKNOWN_MESSAGE)]
         if trigger not in MEANINGFUL[before]:
             return [Observed(Observation.UNEXPECTED_MESSAGE)]
-        effects = self._handlers[trigger](message, now_s)
+        effects = self._HANDLERS[trigger](self, message, now_s)
         if before in ACTIVE_STATES or self.state in ACTIVE_STATES:
             effects += self._compare(message)
         return effects
@@ -387,8 +375,7 @@ class AudioHookProtocol:
         return [facts.playback(self._session_id, message.type)]
 
     def _on_close(self, message: ClientMessage, now_s: float) -> list[Effect]:
-        live, draining = self.state in LIVE_STATES, self._draining
-        reason = facts.close_reason(message.parameters)
+        live, draining, reason = self.state in LIVE_STATES, self._draining, facts.close_reason(message.parameters)
         self._move(Trigger.CLOSE)
         self._deadline_s = now_s + self._limits.close_deadline_s
         effects: list[Effect] = [self._send("closed", message.seq, {})]
@@ -397,3 +384,17 @@ class AudioHookProtocol:
         elif live:
             effects.append(self._ended(reason, ClosedBy.REMOTE))
         return effects
+
+    _HANDLERS: ClassVar[dict[Trigger, Callable[["AudioHookProtocol", ClientMessage, float], list[Effect]]]] = {
+        Trigger.OPEN: _on_open,
+        Trigger.PING: _on_ping,
+        Trigger.PAUSED: _on_paused,
+        Trigger.RESUMED: _on_resumed,
+        Trigger.DISCARDED: _on_discarded,
+        Trigger.UPDATE: _on_update,
+        Trigger.ERROR: _on_error,
+        Trigger.DTMF: _on_dtmf,
+        Trigger.PLAYBACK_STARTED: _on_playback,
+        Trigger.PLAYBACK_COMPLETED: _on_playback,
+        Trigger.CLOSE: _on_close,
+    }
