@@ -86,17 +86,15 @@ def check_call(call: PlacedCall, evidence: Evidence, recordings: Sequence[Record
 
 
 def check_level(name: str, events: Iterable[SilenceEvent], length_samples: int, *, silent: bool) -> Check:
-    """A call that is silent, or is not, from its first sample to its last on both sides."""
-    wanted = SilenceEventKind.SILENCE if silent else SilenceEventKind.SPEECH
-    spans = {
-        event.channel: (event.start_samples, event.end_samples)
-        for event in events
-        if event.kind is wanted and event.channel in _SIDES
-    }
-    others = [e for e in events if e.kind in {SilenceEventKind.SILENCE, SilenceEventKind.SPEECH} and e.kind != wanted]
-    whole = all(_near(spans.get(side, (-1, -1)), (0, length_samples)) for side in _SIDES)
-    word = "silence" if silent else "no silence"
-    return Check(f"{name} is {word}", whole and not others, f"{len(spans)} whole sides, {len(others)} other spans")
+    """A call that is silent on both sides from its first sample to its last; or one of tones, with no span at all."""
+    kinds = (SilenceEventKind.SILENCE, SilenceEventKind.SPEECH)
+    found = [event for event in events if event.kind in kinds and event.channel in _SIDES]
+    silences = {event.channel: (event.start_samples, event.end_samples) for event in found if event.kind is kinds[0]}
+    others = len(found) - len(silences)
+    whole = all(_near(silences.get(side, (-1, -1)), (0, length_samples)) for side in _SIDES)
+    word = "silence" if silent else "neither silence nor speech"
+    good = whole if silent else not silences
+    return Check(f"{name} is {word}", good and not others, f"{len(silences)} silent sides, {others} other spans")
 
 
 def _frames(call: PlacedCall, stored: Stored) -> Check:
