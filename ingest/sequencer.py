@@ -211,6 +211,9 @@ class Sequencer:
     def _audio(self, session: _Session, fact: AudioReceived, at: Moment, *, room: bool) -> list[Outgoing]:
         session.last_frame_s = at.monotonic_s
         end = fact.position_samples + max(0, fact.duration_samples)
+        if fact.sample_rate_hz != session.sample_rate_hz:
+            # a stream of a capture may have a rate of its own; the session's marks count at the session's
+            end = end * session.sample_rate_hz // fact.sample_rate_hz
         session.position_samples = max(session.position_samples, end)
         if not room:
             return self._drop(session, fact, at)

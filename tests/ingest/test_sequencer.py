@@ -211,6 +211,14 @@ def test_audio_that_is_late_or_of_unknown_length_moves_the_position_not_back():
     assert closed.position_samples.tolist() == [0, 4, 0, 5, 5]
 
 
+def test_a_stream_of_another_rate_moves_the_position_at_the_rate_of_the_session():
+    written = Written().take(OPENED, audio(0, bytes(2 * 32_000))._replace(sample_rate_hz=16_000)).wait(61)
+    written.records = written.sequencer.keep_alive(written.at)
+    assert written.kinds() == ["ALIVE"]
+    assert written.frames.position_samples.tolist() == [16_000]
+    assert written.frames.sample_rate_hz.tolist() == [8000]
+
+
 def test_a_later_session_names_the_id_of_the_one_it_goes_on_from():
     written = Written().take(OPENED, SessionClosed("k", Reason.RECONNECT))
     first = written.events[0].session_id
