@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from audio.levels import level_dbfs, peak_dbfs
+from audio.levels import FULL_SCALE, level_dbfs, peak_dbfs
 from audio.session import SessionTable
 from processors.silence import state as columns
 from processors.silence.drafts import Drafts
@@ -52,6 +52,7 @@ class Stretch:
     overtalk: int = -1
     dead_air: int = -1
     turns: Sequence["Turns | None"] = (None, None)
+    active_dbfs: Sequence[float | None] = (None, None)
 
 
 class About:
@@ -112,7 +113,9 @@ class About:
             self._ms(counts[column]) for column in (columns.AUDIO, columns.MISSING, columns.PAUSE)
         )
         records = []
-        for drafts, levels, turns in zip(self._windows, stretch.levels, stretch.turns, strict=False):
+        for drafts, levels, turns, active_dbfs in zip(
+            self._windows, stretch.levels, stretch.turns, stretch.active_dbfs, strict=False
+        ):
             window = drafts.draft()
             window.kind = stretch.kind
             window.captured_at_us = captured_at_us
@@ -121,6 +124,7 @@ class About:
             if heard > 0:
                 window.level_dbfs = level_dbfs(levels[columns.SQUARES], heard)
                 window.peak_dbfs = peak_dbfs(levels[columns.PEAK])
+                window.dc_offset_ratio = round(levels[columns.SAMPLE_SUM] / (heard * FULL_SCALE), 6)
                 window.speech_ratio = levels[columns.SPEECH] / heard
                 window.silence_ratio = levels[columns.SILENCE] / heard
             if levels[columns.SILENCE] > 0:
@@ -137,6 +141,7 @@ class About:
             window.sound_ms = self._ms(levels[columns.SOUND])
             window.speech_ms = self._ms(levels[columns.SPEECH])
             window.silence_ms = self._ms(levels[columns.SILENCE])
+            window.active_level_dbfs = active_dbfs
             if turns is not None:
                 window.overtalk_ms = self._ms(stretch.overtalk)
                 window.dead_air_ms = self._ms(stretch.dead_air)

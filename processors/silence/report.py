@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from processors.silence import state as columns
+from processors.silence.active_level import level_dbfs
 from processors.silence.facts import TURNS, About, Stretch, Turns
 from processors.silence.hearing import Hearing
 from processors.silence.media import Numbers
@@ -71,6 +72,7 @@ class Report:
             int(session[columns.OVER_TOTAL]),
             int(session[columns.DEAD_TOTAL]),
             [Turns(*own) for own in channel[:, TURNS].tolist()],
+            [level_dbfs(*_heard(own)) for own in channel.tolist()],
         )
         for record in self._about(slot).windows(stretch, self._captured(row)):
             self._emit(row, record)
@@ -85,3 +87,8 @@ class Report:
 
     def _captured(self, row: int) -> int:
         return -1 if self._captured_at_us is None else int(self._captured_at_us[row])
+
+
+def _heard(channel: Sequence[int]) -> tuple[int, Sequence[int]]:
+    """Return the sum of squares of a channel, and how high its envelope reached how long."""
+    return channel[columns.CHANNEL_TOTAL.start + columns.SQUARES], channel[columns.REACHED]

@@ -29,6 +29,30 @@ _DTYPES: Final = {Codec.L16_LE.code: "<i2", Codec.L16_BE.code: ">i2"}
 
 
 @dataclass(frozen=True, slots=True)
+class PieceSamples:
+    """The samples of the pieces `index`, one after another: (SIDES, samples); one channel fills the first row.
+
+    `lengths` has one number for each piece there is, 0 for those that have no samples or cannot be decoded.
+    """
+
+    pcm: Pcm
+    lengths: Numbers
+
+    def sums(self) -> Numbers:
+        """Return the sum of each piece's samples, (SIDES, pieces)."""
+        found = np.zeros((SIDES, len(self.lengths)), np.int64)
+        filled = np.flatnonzero(self.lengths)
+        if len(filled):
+            lengths = self.lengths[filled]
+            length = int(lengths[0])
+            if (lengths == length).all():
+                found[:, filled] = self.pcm.reshape(SIDES, -1, length).sum(axis=2, dtype=np.int64)
+            else:
+                found[:, filled] = np.add.reduceat(self.pcm, np.cumsum(lengths) - lengths, axis=1, dtype=np.int64)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """The samples of each session in a row: `pcm` has a row per side; those of session i end in front of `ends[i]`."""
 
@@ -36,24 +60,26 @@ class Lines:
     ends: Numbers
 
 
-def decoded(frames: Frames, rows: Rows, pieces: Pieces, chosen: Numbers) -> Pcm:
-    """Return the samples of the chosen pieces, one after another, (SIDES, samples); one channel fills the first row."""
-    of = pieces.of[chosen]
-    length = (pieces.end - pieces.start)[chosen]
+def pcm_of(frames: Frames, rows: Rows, pieces: Pieces) -> PieceSamples:
+    """Return the samples of all pieces that can be decoded."""
+    lengths = (pieces.end - pieces.start) * (rows.sample_bytes > 0)[pieces.of]
+    index = np.flatnonzero(lengths)
+    if len(index) == 0:
+        return PieceSamples(np.zeros((SIDES, 0), np.int16), lengths)
+    of, length = pieces.of[index], lengths[index]
     width = rows.sample_bytes[of]
-    begin = frames.payload_start[rows.row[of]] + (pieces.start[chosen] - rows.position[of]) * width
+    begin = frames.payload_start[rows.row[of]] + (pieces.start[index] - rows.position[of]) * width
     coding = frames.codec[rows.row[of]].astype(np.int64) << 8 | frames.channels[rows.row[of]]
     codes = distinct(coding)
     if len(codes) == 1:
-        return _decoded(frames.buffer, begin, length, int(width[0]), codes[0])
+        return PieceSamples(_decoded(frames.buffer, begin, length, int(width[0]), codes[0]), lengths)
     pcm = np.zeros((SIDES, int(length.sum())), np.int16)
     place = np.cumsum(length) - length
     for code in codes:
         mine = np.flatnonzero(coding == code)
-        if code >> 8 in _TABLES or code >> 8 in _DTYPES:
-            found = _decoded(frames.buffer, begin[mine], length[mine], int(width[mine[0]]), code)
-            pcm[:, ranges(place[mine], length[mine])] = found
-    return pcm
+        found = _decoded(frames.buffer, begin[mine], length[mine], int(width[mine[0]]), code)
+        pcm[:, ranges(place[mine], length[mine])] = found
+    return PieceSamples(pcm, lengths)
 
 
 def _decoded(buffer: NDArray[np.uint8], begin: Numbers, length: Numbers, width: int, code: int) -> Pcm:
@@ -157,7 +183,7 @@ class Sound:
         return np.concatenate((first, blocks(self.lines.pcm[1], ends[cut:], lengths[cut:], rate_hz)))
 
 
-def sound_of(state: SilenceState, frames: Frames, rows: Rows, pieces: Pieces, waiting: Numbers) -> Sound:
+def sound_of(state: SilenceState, samples: PieceSamples, rows: Rows, pieces: Pieces, waiting: Numbers) -> Sound:
     """Return the samples of the sessions the voice detector judges, and keep those of their unfinished blocks.
 
     `waiting` says how many each session of `rows` had kept so far; its row of the state is behind these pieces.
@@ -166,12 +192,10 @@ def sound_of(state: SilenceState, frames: Frames, rows: Rows, pieces: Pieces, wa
     all_slots = rows.slot[rows.firsts()]
     chosen = (session[all_slots, columns.VOICED] != 0) & (session[all_slots, columns.ANALYSED] != 0)
     slots = all_slots[chosen]
-    length = pieces.end - pieces.start
     rank = np.searchsorted(all_slots, rows.slot[pieces.of])
-    mine = np.flatnonzero(chosen[rank] & (length > 0))
-    fresh = np.bincount(rank[mine], weights=length[mine], minlength=len(all_slots)).astype(np.int64)[chosen]
-    pcm = decoded(frames, rows, pieces, mine) if len(mine) else np.zeros((SIDES, 0), np.int16)
-    lines = joined(state, slots, waiting[chosen], fresh, pcm)
+    fresh = np.bincount(rank, weights=samples.lengths, minlength=len(all_slots)).astype(np.int64)
+    pcm = samples.pcm if chosen.all() else samples.pcm[:, np.repeat(chosen[rank], samples.lengths)]
+    lines = joined(state, slots, waiting[chosen], fresh[chosen], pcm)
     heads = session[slots, columns.HEAD]
     keep(state, slots, lines, heads - session[slots, columns.BLOCK])
     return Sound(slots, lines, heads)

@@ -34,23 +34,25 @@ SESSION_COLUMNS: Final = 41
 
 # Columns of a channel. CARRY: sum of squares of the unfinished block. LATE_*: of the block nothing is told of yet.
 # LOUDEST: mean square that says what is quiet beside it. MEMORY: a level detector's. HEARD_SUM and HEARD_ODDS: sums of
-# squares, and of log odds times samples, since the spans began.
-CARRY, LATE_SUM, LATE_LEVEL, LATE_BITS, LOUDEST, MEMORY, HEARD_SUM, HEARD_ODDS = range(8)
+# squares, and of log odds times samples, since the spans began. SMOOTH, SMOOTHER, RECENT: `active_level`.
+CARRY, LATE_SUM, LATE_LEVEL, LATE_BITS, LOUDEST, MEMORY, HEARD_SUM, HEARD_ODDS, SMOOTH, SMOOTHER, RECENT = range(11)
 # Columns of a track (`spans.Track`): two of them, activity and speech. CONFIRMED and RUN: 0 nothing, 1 down, 2 up.
 CONFIRMED, CONFIRMED_START, CONFIRMED_SUM, CONFIRMED_ODDS, RUN, RUN_START, RUN_SUM, RUN_ODDS = range(8)
 TRIED, TRIED_START, TRIED_SUM, TRIED_ODDS = range(8, 12)
 TRACK_COLUMNS: Final = 12
-TRACKS: Final = (8, 20)
+TRACKS: Final = (11, 23)
 """Where the tracks begin."""
-LONGEST, ASKED, ENDED, INTERRUPTIONS, RESPONSES, RESPONSE_SUM = range(32, 38)
-SPANS: Final = slice(8, 38)
+LONGEST, ASKED, ENDED, INTERRUPTIONS, RESPONSES, RESPONSE_SUM = range(35, 41)
+SPANS: Final = slice(11, 41)
 """What a span machine loads and stores."""
 SQUARES, PEAK, CLIPPED, SIGNAL, SAMPLE_SUM, SPEECH, SILENCE, SOUND, QUIET_SQUARES = range(9)
 LEVELS: Final = 9
-CHANNEL_WINDOW: Final = slice(38, 47)
-CHANNEL_TOTAL: Final = slice(47, 56)
-CHANNEL_WAITING: Final = slice(56, 65)
-CHANNEL_COLUMNS: Final = 65
+CHANNEL_WINDOW: Final = slice(41, 50)
+CHANNEL_TOTAL: Final = slice(50, 59)
+CHANNEL_WAITING: Final = slice(59, 68)
+REACHED: Final = slice(68, 84)
+"""Samples of the session by the highest power of two its envelope reached."""
+CHANNEL_COLUMNS: Final = 84
 
 _WIDTHS: Final = ("<i1", "<i2", "<i4", "<i8")
 _HEAD: Final = struct.Struct("<IIIII")

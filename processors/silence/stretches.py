@@ -17,7 +17,7 @@ from processors.silence.hearing import Hearing
 from processors.silence.media import Numbers, Rows, distinct
 from processors.silence.pieces import pieces_of
 from processors.silence.report import Report
-from processors.silence.samples import sound_of
+from processors.silence.samples import pcm_of, sound_of
 from processors.silence.spans import Change
 from processors.silence.state import SilenceState
 from processors.silence.telling import Told, tell
@@ -70,14 +70,15 @@ class Stretches:
         waiting = session[slots, columns.HEAD] - session[slots, columns.BLOCK]
         units = units_of(self._state, rows, pieces)
         session[slots, columns.HEAD] = end[lasts(first)]
+        pcm = pcm_of(frames, rows, pieces)
         voiced = self._hearing.by_voice(session[slots, columns.VOICED]).any()
-        sound = sound_of(self._state, frames, rows, pieces, waiting) if voiced else None
+        sound = sound_of(self._state, pcm, rows, pieces, waiting) if voiced else None
         told = tell(self._state, self._hearing, units, sound) if len(units.slot) else Told.nothing()
         if len(told.unit):
             self._find_spans(told)
         unheard = slots[session[slots, columns.ANALYSED] == 0]
         session[unheard, columns.BLOCK] = session[unheard, columns.LATE] = session[unheard, columns.HEAD]
-        self._windows.take(frames, rows, pieces, told)
+        self._windows.take(frames, rows, pieces, pcm.sums(), told)
 
     def _runs(self, told: Told, track: int) -> tuple[_Runs, _Channels]:
         """Find where a track's class changes; note the last run of each channel."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.silence import state as columns
+from processors.silence.active_level import follow
 from processors.silence.hearing import SPEECH, Entries, Hearing
 from processors.silence.media import SIDES_OF, Numbers, distinct
 from processors.silence.samples import Sound
@@ -59,6 +60,7 @@ def tell(state: SilenceState, hearing: Hearing, units: Units, sound: Sound | Non
                 index = np.flatnonzero(rates == rate_hz)
                 frames[rate_hz] = (index, sound.frames(units, unit[index], side[index], rate_hz))
     verdicts = hearing.decide(state, entries, frames)
+    follow(channel, slot, side, entries.first, entries.sums, entries.samples)
 
     first = firsts(units.slot)
     opening, closing = np.flatnonzero(first), lasts(first)

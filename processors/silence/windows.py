@@ -26,7 +26,7 @@ class Windows:
         self._state = state
         self._report = report
 
-    def take(self, frames: Frames, rows: Rows, pieces: Pieces, told: Told) -> None:
+    def take(self, frames: Frames, rows: Rows, pieces: Pieces, sample_sums: Numbers, told: Told) -> None:
         """Add the pieces to the windows of their seconds; emit the windows that are complete and told of."""
         state = self._state
         slot = rows.slot[pieces.of]
@@ -35,6 +35,7 @@ class Windows:
         begin = np.flatnonzero(first)
         last = np.flatnonzero(lasts(first))
         counts, levels = self._sums(frames, rows, pieces, begin)
+        levels[:, :, columns.SAMPLE_SUM] = np.add.reduceat(sample_sums, begin, axis=1).T
         sequence = frames.sequence[rows.row] + 1
         counts[:, columns.FIRST] = sequence[pieces.of[begin]]
         counts[:, columns.LAST] = sequence[pieces.of[last]]
