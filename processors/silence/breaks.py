@@ -14,6 +14,7 @@ from audio.timeline import anchor_us
 from processors.silence import state as columns
 from processors.silence.hearing import ACTIVE, SPEECH, Hearing
 from processors.silence.media import BLOCKS_PER_S, MAX_POSITION, SIDES_OF, block_start, parts_of
+from processors.silence.orders import LANES
 from processors.silence.report import Report
 from processors.silence.spans import Change, SpanMachine
 from processors.silence.state import SilenceState
@@ -119,6 +120,8 @@ class Breaks:
         session[columns.RATE], session[columns.LAYOUT], session[columns.ANALYSED] = rate_hz, layout, analysed
         session[columns.SOURCE] = frames.source[row]
         session[[columns.HEAD, columns.BEGIN, columns.BLOCK, columns.LATE]] = position
+        info = self._state.table.infos[slot // LANES]
+        self._state.place[slot] = self._tuning.place(*((info.organisation, info.queue) if info else (None, None)))
         session[columns.VOICED] = self._hearing.judges(rate_hz)
         stop = position + max(0, int(frames.duration_samples[row]))
         session[columns.ANCHOR_US] = anchor_us(captured, stop, rate_hz)
@@ -126,7 +129,8 @@ class Breaks:
     def _interrupt(self, slot: int, row: int, ended_by: EndedBy) -> None:
         """End all spans where the audio stops. A started block counts if at least half of it arrived."""
         session, channel = self._state.session[slot], self._state.channel[slot]
-        machine = machine_of(limits(self._tuning, int(session[columns.RATE])), session.tolist(), channel.tolist())
+        tuning = self._tuning.at(int(self._state.place[slot]))
+        machine = machine_of(limits(tuning, int(session[columns.RATE])), session.tolist(), channel.tolist())
         late, start, head, rate_hz = (
             int(session[column]) for column in (columns.LATE, columns.BLOCK, columns.HEAD, columns.RATE)
         )

@@ -1,11 +1,13 @@
 """The settings of the silence processor. Environment names start with `SILENCE_`."""
 
-from collections.abc import Iterator
-from typing import Literal
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
-from processors.silence.tuning import Tuning
+from processors.silence.thresholds import entries_of, override_of
+from processors.silence.tuning import Override, Tuning
 from runtime.config import settings_hash
 from runtime.tuning import ProcessorSettings
 
@@ -36,15 +38,41 @@ class SilenceSettings(ProcessorSettings):
     )
     overtalk_min_ms: int = Field(200, ge=20, le=60_000, description="Both sides speaking for this long is overtalk.")
 
+    thresholds: str = Field(
+        "",
+        description="Other thresholds for single organisations and queues: a JSON list or the path of a file with one, "
+        'of entries such as `{"queue": "night", "dead_air_alarm_ms": 4000}`; the first that fits a call counts.',
+    )
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Return thresholds that are in the wrong order."""
         if self.off_dbfs > self.on_dbfs:
             yield "off_dbfs", "must not be above on_dbfs"
         if self.dead_air_alarm_ms < self.dead_air_min_ms:
             yield "dead_air_alarm_ms", "must not be below dead_air_min_ms"
+        try:
+            self.overrides()
+        except ValueError as error:
+            yield "thresholds", str(error)
+
+    def overrides(self) -> tuple[Override, ...]:
+        """Return the other thresholds. Raises ValueError for what `thresholds` cannot say."""
+        common = {name: getattr(self, name) for name in Tuning.names()}
+
+        def validated(own: Mapping[str, Any]) -> Mapping[str, Any]:
+            made = type(self).model_validate({**common, **own})
+            return {name: getattr(made, name) for name in Tuning.names()}
+
+        return tuple(
+            override_of(number, entry, validated) for number, entry in enumerate(entries_of(self.thresholds), 1)
+        )
 
 
 def tuning(settings: SilenceSettings) -> Tuning:
     """Return what shapes the outputs, with its digest."""
     values = {name: getattr(settings, name) for name in Tuning.names()}
-    return Tuning(**values, settings_hash=settings_hash(settings, Tuning.names()))
+    entries = entries_of(settings.thresholds)
+    # what a file says shapes the outputs, not where it lies
+    said = settings.model_copy(update={"thresholds": json.dumps(entries, sort_keys=True) if entries else ""})
+    digest = settings_hash(said, (*Tuning.names(), "thresholds"))
+    return Tuning(**values, settings_hash=digest, overrides=settings.overrides())

@@ -22,7 +22,7 @@ from audio.vad_frames import FACTORS, brought_down, tail_samples
 from processors.silence import state as columns
 from processors.silence.comparison import FixedDetector, MovingAverageDetector
 from processors.silence.detector import Blocks, Detector, LevelDetector
-from processors.silence.media import Numbers
+from processors.silence.media import Numbers, distinct
 from processors.silence.state import SilenceState
 from processors.silence.tuning import Tuning
 from processors.silence.voices import SIDES
@@ -63,11 +63,11 @@ class Verdicts:
     odds: Numbers
 
 
-def level_detector(tuning: Tuning) -> Detector:
+def level_detector(tuning: Tuning, name: str) -> Detector:
     """Return what judges by level: the one that was chosen, or the one that stands in for the voice detector."""
-    if tuning.detector == "fixed":
+    if name == "fixed":
         return FixedDetector()
-    if tuning.detector == "moving_average":
+    if name == "moving_average":
         return MovingAverageDetector()
     return LevelDetector(tuning.on_dbfs, tuning.off_dbfs)
 
@@ -76,7 +76,7 @@ class Hearing:
     """Decides blocks. It keeps nothing between polls but room to work in."""
 
     def __init__(self, tuning: Tuning) -> None:
-        self._level = level_detector(tuning)
+        self._levels = [level_detector(tuning.at(place), tuning.detector) for place in range(len(tuning.overrides) + 1)]
         self._voice = VoiceDetector() if tuning.detector == "voice" else None
 
     def judges(self, rate_hz: int) -> bool:
@@ -85,7 +85,7 @@ class Hearing:
 
     def name(self, session: Sequence[int]) -> str:
         """Return name and version of what judges a session, given by its row."""
-        return self._voice.name if self._voice is not None and session[columns.VOICED] else self._level.name
+        return self._voice.name if self._voice is not None and session[columns.VOICED] else self._levels[0].name
 
     def by_voice(self, session: Numbers) -> NDArray[np.bool_]:
         """Return True for the sessions the voice detector judges, given by their column VOICED."""
@@ -105,8 +105,9 @@ class Hearing:
             judged[index] = True
             self._by_voice(state, entries, index, samples, FACTORS[rate_hz], told)
         rest = np.flatnonzero(~judged)
-        if len(rest):
-            self._by_level(state, entries, rest, told)
+        places = state.place[entries.slot[rest]]
+        for place in distinct(places):
+            self._by_level(self._levels[place], state, entries, rest[places == place], told)
         return told
 
     def last(self, state: SilenceState, slot: int, sides: int, samples: int) -> list[int]:
@@ -121,14 +122,15 @@ class Hearing:
             first=np.ones(sides, np.bool_),
             memory=channel[:, columns.MEMORY],
         )
-        active = self._level.memories(blocks) & 1
+        active = self._levels[int(state.place[slot])].memories(blocks) & 1
         both: list[int] = (active * (ACTIVE | SPEECH)).tolist()
         return both
 
-    def _by_level(self, state: SilenceState, entries: Entries, index: Numbers, told: Verdicts) -> None:
+    @staticmethod
+    def _by_level(detector: Detector, state: SilenceState, entries: Entries, index: Numbers, told: Verdicts) -> None:
         slot, side, first = entries.slot[index], entries.side[index], entries.first[index]
         memory = state.channel[slot, side, columns.MEMORY]
-        memories = self._level.memories(Blocks(entries.sums[index], entries.samples[index], first, memory))
+        memories = detector.memories(Blocks(entries.sums[index], entries.samples[index], first, memory))
         bits = (memories & 1) * (ACTIVE | SPEECH)
         before = np.empty_like(bits)
         before[1:] = bits[:-1]

@@ -7,6 +7,7 @@ The timeline of a session has one head, behind its last sample, and it only move
 late) are counted and not analysed. Audio in front of it makes a gap. Numbered packets are put in order first.
 """
 
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import Final
 
@@ -101,7 +102,17 @@ class SilenceProcessor:
         if version != self.state_version:
             message = f"silence state of version {version} is not known"
             raise StateCorrupted(message)
-        return SilenceState.restore(snapshot)
+        state = SilenceState.restore(snapshot)
+        if self._tuning.overrides:
+            self._choose(state, state.table.in_order())
+        return state
+
+    def _choose(self, state: SilenceState, slots: Iterable[int]) -> None:
+        """Note which thresholds count for these sessions, by what is known of them."""
+        for slot in slots:
+            info = state.table.infos[slot]
+            if info is not None:
+                state.place[LANES * slot : LANES * slot + LANES] = self._tuning.place(info.organisation, info.queue)
 
     def _report(self, state: SilenceState, emit: Emit, captured_at_us: Numbers | None) -> Report:
         return Report(state, self.settings_hash, self._hearing, emit, captured_at_us)
@@ -112,6 +123,8 @@ class SilenceProcessor:
         identity = state.table.identify(frames, keys, stream_time_ms)
         state.fit()
         accepted = (identity.verdicts & _ACCEPTED) != 0
+        if self._tuning.overrides:
+            self._choose(state, {int(identity.slots[row]) for row in frames.infos if accepted[row]})
         found = ordered(state.orders, frames, identity.slots, accepted, lambda slot: _known(state, slot))
         cause = found.cause
         if cause is None:

@@ -69,6 +69,8 @@ class SilenceState:
         """The numbered streams, and what waits of them."""
         self.session: NDArray[np.int64] = np.zeros((0, SESSION_COLUMNS), np.int64)
         self.channel: NDArray[np.int64] = np.zeros((0, SIDES, CHANNEL_COLUMNS), np.int64)
+        self.place: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Which thresholds count for a lane (`Tuning.place`). It follows from the table, so snapshots leave it out."""
         self.voices = Voices()
         """What the voice detector remembers."""
         self.fit()
@@ -80,6 +82,7 @@ class SilenceState:
             more = max(missing, 16, len(self.session))
             self.session = np.concatenate((self.session, np.zeros((more, SESSION_COLUMNS), np.int64)))
             self.channel = np.concatenate((self.channel, np.zeros((more, SIDES, CHANNEL_COLUMNS), np.int64)))
+            self.place = np.concatenate((self.place, np.zeros(more, np.int64)))
             self.voices.fit(len(self.session))
         self.orders.fit(len(self.session))
 

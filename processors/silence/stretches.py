@@ -6,6 +6,7 @@ for windows that are complete.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from processors.silence.tracks import DOWN, NEVER, UP
 from processors.silence.tuning import Tuning, limits
 from processors.silence.units import Units, firsts, heads_before, lasts, units_of
 from processors.silence.windows import Windows
+
+_PLACES: Final = 20
+_MOST_PLACES: Final = (1 << _PLACES) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +156,12 @@ class Stretches:
 
     def _limits(self, slot: Numbers) -> tuple[Numbers, Numbers]:
         """Return the minimum of runs down, and the limits by level of dead air (1, 2) and overtalk (3)."""
-        rates = self._state.session[slot, columns.RATE]
+        kinds = self._state.session[slot, columns.RATE] << _PLACES | self._state.place[slot]
         minimum = np.zeros(len(slot), np.int64)
         joint = np.full((4, len(slot)), NEVER, np.int64)
-        for rate_hz in distinct(rates):
-            mine = rates == rate_hz
-            limit = limits(self._tuning, rate_hz)
+        for kind in distinct(kinds):
+            mine = kinds == kind
+            limit = limits(self._tuning.at(kind & _MOST_PLACES), kind >> _PLACES)
             minimum[mine] = limit.run[DOWN]
             joint[1:, mine] = np.array((*limit.dead_air, limit.overtalk))[:, None]
         return minimum, joint
@@ -173,11 +177,11 @@ class Stretches:
         session, channel = self._state.session, self._state.channel
         slots = slot[opening]
         loaded = zip(slots.tolist(), session[slots].tolist(), channel[slots].tolist(), strict=True)
-        limit_of = {rate_hz: limits(self._tuning, rate_hz) for rate_hz in distinct(session[slots, columns.RATE])}
         sides, joints = [], []
         for index, (slot_of, row, own) in enumerate(loaded):
             low, high = bounds[index], bounds[index + 1]
-            machine = machine_of(limit_of[row[columns.RATE]], row, own)
+            tuning = self._tuning.at(int(self._state.place[slot_of]))
+            machine = machine_of(limits(tuning, row[columns.RATE]), row, own)
             machine.feed(ends[low:high], starts[low:high], changes[stops[index] : stops[index + 1]])
             sides.append(machine.rows())
             joints.append(machine.joint_row())

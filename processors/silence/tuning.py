@@ -3,8 +3,11 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 from processors.silence.tracks import Limits
+
+_OTHERS: Final = ("settings_hash", "overrides")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,32 @@ class Tuning:
     dead_air_alarm_ms: int = 8_000
     overtalk_min_ms: int = 200
     settings_hash: str = ""
+    overrides: tuple["Override", ...] = ()
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return the names of the settings, without the digest."""
-        return tuple(field.name for field in dataclasses.fields(cls) if field.name != "settings_hash")
+        """Return the names of the settings, without the digest and the overrides."""
+        return tuple(field.name for field in dataclasses.fields(cls) if field.name not in _OTHERS)
+
+    def place(self, organisation: str | None, queue: str | None) -> int:
+        """Return which override fits a call, counted from 1; 0 where none does."""
+        for place, override in enumerate(self.overrides, 1):
+            if override.organisation in {None, organisation} and override.queue in {None, queue}:
+                return place
+        return 0
+
+    def at(self, place: int) -> "Tuning":
+        """Return the tuning of a place."""
+        return self.overrides[place - 1].tuning if place else self
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """The tuning of the calls of an organisation, of a queue, or of an organisation's queue (None: of any)."""
+
+    organisation: str | None
+    queue: str | None
+    tuning: Tuning
 
 
 @cache
