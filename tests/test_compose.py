@@ -20,6 +20,7 @@ from tests.yaml_subset import read
 ROOT = Path(__file__).parent.parent
 COMPOSE = read((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
+BRIDGE = read((ROOT / "docker-compose.bridge.yml").read_text(encoding="utf-8"))
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 SIMULATORS = {
     "audiohook-client",
@@ -30,6 +31,7 @@ SIMULATORS = {
     "oauth",
     "platform",
     "cognigy-bot",
+    "bridge-bot",
 }
 OTHERS = {"kafka", "registry", "setup"} | SIMULATORS
 """What is no component: the two servers, what prepares them, and the other side."""
@@ -111,6 +113,21 @@ def test_a_service_waits_for_topics_and_schemas_and_is_asked_whether_it_is_ready
         settings_type.model_fields["service"].annotation, "", environ={}, env_file=None
     ).drain_budget_s
     assert int(service["stop_grace_period"].removesuffix("s")) > drain_budget_s
+
+
+def test_the_bridge_is_laid_over_cognigy_and_changes_nothing_but_its_transport(secrets):
+    assert BRIDGE.keys() == {"services", "secrets"}
+    assert BRIDGE["services"].keys() == {"cognigy"}
+    laid = BRIDGE["services"]["cognigy"]
+    assert laid.keys() == {"environment", "secrets"}
+    assert set(laid["secrets"]) == BRIDGE["secrets"].keys()
+    assert all(secret["file"].startswith("./data/") for secret in BRIDGE["secrets"].values())
+    (secrets / "cognigy_bridge_client_secret").write_text("secret")
+    own = {key: str(value).replace("/run/secrets", str(secrets)) for key, value in laid["environment"].items()}
+    environment = given("cognigy", secrets) | own
+    settings = load(components()["cognigy"], prefix_of("cognigy"), environ=environment, env_file=None)
+    assert (settings.transport, settings.bridge.client_secret.get_secret_value()) == ("bridge", "secret")
+    assert not any(re.search("SECRET|PASSWORD|TOKEN", name) for name in own if not name.endswith("_FILE"))
 
 
 def test_what_prepares_creates_topics_and_registers_schemas():
@@ -251,13 +268,18 @@ def test_the_reader_resolves_anchors_and_merges():
     }
 
 
-def test_a_stand_in_listens_where_its_port_is_published_and_the_settings_named_with_it_are_ingests():
+def test_a_stand_in_listens_where_its_port_is_published_and_the_settings_named_with_it_are_good():
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    named = re.findall(r"(INGEST_\w+_URL) (\S+://127\.0\.0\.1:(\d+)\S*)", text)
+    named = re.findall(r"((?:INGEST|COGNIGY)_\w+_URL) (\S+://127\.0\.0\.1:(\d+)\S*)", text)
     published = {port.split(":")[1] for name in SIMULATORS for port in SERVICES[name].get("ports", [])}
     assert {port for _, _, port in named} == published
     own = {"INGEST_OAUTH_CLIENT_ID": "client", "INGEST_OAUTH_CLIENT_SECRET": "secret"}
-    assert load(IngestSettings, "INGEST_", own | {name: url for name, url, _ in named}, env_file=None)
+    urls = {name: url for name, url, _ in named}
+    ingests = {name: url for name, url in urls.items() if name.startswith("INGEST_")}
+    assert load(IngestSettings, "INGEST_", own | ingests, env_file=None)
+    bridge = {"COGNIGY_TRANSPORT": "bridge", "COGNIGY_BRIDGE_AUTH": "none", "COGNIGY_BRIDGE_APP_ID": "app"}
+    bots = {name: url for name, url in urls.items() if name.startswith("COGNIGY_")}
+    assert load(components()["cognigy"], "COGNIGY_", bridge | bots, env_file=None)
     for name in SIMULATORS:
         for port in SERVICES[name].get("ports", []):
             module = find_spec(SERVICES[name]["command"][2] + ".__main__")

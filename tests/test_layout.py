@@ -59,8 +59,6 @@ TESTED_WITH = {
     "ingest/sources/media_websocket/config.py": "tests/ingest/test_config.py",
     "processors/cognigy/bridge/config.py": "tests/processors/cognigy/test_config.py",
     "processors/cognigy/bridge/link.py": "tests/processors/cognigy/bridge/test_client.py",
-    "processors/cognigy/course.py": "tests/processors/cognigy/test_forward.py",
-    "processors/cognigy/gate.py": "tests/processors/cognigy/test_forward.py",
     "processors/cognigy/replies.py": "tests/processors/cognigy/test_logic.py",
     "processors/cognigy/rules.py": "tests/processors/cognigy/test_config.py",
     "processors/cognigy/transports.py": "tests/integration/test_bridge.py",

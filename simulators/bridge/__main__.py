@@ -1,4 +1,4 @@
-"""The command: `python -m simulators.bridge --port 3912 --app app`: a bot that repeats what it hears, until Ctrl-C."""
+"""The command: `python -m simulators.bridge --port 3914 --app app`: a bot that repeats what it hears, until Ctrl-C."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from simulators.websocket_server.server import LOOPBACK, token_check, until_told
 
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, help="0: any free port.")] = 3912,
+    port: Annotated[int, typer.Option(min=0, help="0: any free port.")] = 3914,
     app: Annotated[str, typer.Option(help="The app's id.")] = "app",
     token_file: Annotated[Path | None, typer.Option(help="Holds the only valid token; without it any is.")] = None,
 ) -> None:
