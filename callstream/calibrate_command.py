@@ -11,7 +11,7 @@ import typer
 from audio.frames import decode
 from audio.wav_reading import HEAD_BYTES, NotReadable, read_head
 from callstream.audited import Deed, audited
-from callstream.calibrate.effect import by_level, detector_of, effects
+from callstream.calibrate.effect import LEVEL, effects
 from callstream.calibrate.listening import listen
 from callstream.calibrate.proposal import NoProposal, measure, propose
 from callstream.calibrate.report import Findings, Outcome, as_json, as_text
@@ -81,13 +81,13 @@ def findings(source: str, collected: Collected, current: Tuning) -> Findings:
     frames = decode(collected.values, collected.store)
     levels = measure(listen(frames, collected.keys))
     proposal = propose(levels)
-    settings = {"current": current, "level": by_level(current)}
-    if settings["level"] == current:
-        del settings["level"]
-    settings["proposed"] = replace(by_level(current), on_dbfs=proposal.on_dbfs, off_dbfs=proposal.off_dbfs)
+    by_level = replace(current, detector=LEVEL)
+    proposed = replace(by_level, on_dbfs=proposal.on_dbfs, off_dbfs=proposal.off_dbfs)
+    settings = {"current": current, LEVEL: by_level, "proposed": proposed}
+    if current == by_level:
+        del settings[LEVEL]
     outcomes = [
-        Outcome(key, detector_of(each), each, effects(frames, collected.keys, levels.streams, each))
-        for key, each in settings.items()
+        Outcome(key, each, effects(frames, collected.keys, levels.streams, each)) for key, each in settings.items()
     ]
     return Findings(source, levels, proposal, outcomes)
 

@@ -6,7 +6,7 @@ Pure. It is the processor that runs, not a model of it: spans, minimum lengths a
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -47,22 +47,11 @@ class Effect:
     quiet_speech_ratio: float
 
 
-def detector_of(tuning: Tuning) -> str:
-    """Return which detector decides."""
-    return str(getattr(tuning, "detector", LEVEL))
-
-
-def by_level(tuning: Tuning) -> Tuning:
-    """Return the same settings with the thresholds deciding."""
-    change: dict[str, Any] = {"detector": LEVEL}
-    return tuning if detector_of(tuning) == LEVEL else replace(tuning, **change)
-
-
 def effects(
     frames: Frames, keys: Sequence[bytes | None], streams: Sequence[Stream], tuning: Tuning
 ) -> tuple[Effect, ...]:
     """Return what `tuning` makes of each channel, counted over `streams`, which were made of these records."""
-    spans, judged = _spans(frames, keys, tuning), detector_of(tuning) != VOICE
+    spans, judged = _spans(frames, keys, tuning), tuning.detector != VOICE
     by_channel: dict[Channel, list[Stream]] = defaultdict(list)
     for stream in streams:
         by_channel[stream.channel].append(stream)

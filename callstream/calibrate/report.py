@@ -16,22 +16,21 @@ Row = Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What some settings make of the audio. `key` is what they are called here, `detector` what decides with them."""
+    """What some settings make of the audio. `key` is what they are called here."""
 
     key: str
-    detector: str
     tuning: Tuning
     effects: Sequence[Effect]
 
     @property
     def thresholds(self) -> tuple[float, float] | None:
         """On and off in dBFS, where they decide."""
-        return (self.tuning.on_dbfs, self.tuning.off_dbfs) if self.detector == LEVEL else None
+        return (self.tuning.on_dbfs, self.tuning.off_dbfs) if self.tuning.detector == LEVEL else None
 
     @property
     def text(self) -> str:
         """The settings for a person."""
-        return f"{self.detector} {'/'.join(f'{each:.1f}' for each in self.thresholds or ())}".rstrip()
+        return f"{self.tuning.detector} {'/'.join(f'{each:.1f}' for each in self.thresholds or ())}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def as_json(found: Findings) -> dict[str, Any]:
         },
         "outcomes": {
             each.key: {
-                "detector": each.detector,
+                "detector": each.tuning.detector,
                 "on_dbfs": each.thresholds[0] if each.thresholds else None,
                 "off_dbfs": each.thresholds[1] if each.thresholds else None,
                 "channels": [_effect(effect) for effect in each.effects],
@@ -97,7 +96,7 @@ def as_text(found: Findings) -> Iterator[str]:
 
 def _use(found: Findings) -> Iterator[str]:
     """Say when thresholds decide, where the current detector does not go by them."""
-    detector = found.outcomes[0].detector
+    detector = found.outcomes[0].tuning.detector
     if detector == VOICE:
         yield (
             f"SILENCE_DETECTOR={VOICE} follows the noise by itself; thresholds decide with SILENCE_DETECTOR={LEVEL}, "

@@ -52,11 +52,18 @@ def test_ambient_noise_gives_thresholds_under_which_it_is_quiet(ambient: Path):
     assert channel["noise_dbfs"]["p50"] == pytest.approx(-50, abs=0.2)
     assert found["proposal"]["on_dbfs"] == pytest.approx(channel["noise_dbfs"]["p95"] + 6, abs=0.5)
     outcomes = found["outcomes"]
-    by_old = outcomes.get("level", outcomes["current"])
-    assert (by_old["on_dbfs"], by_old["off_dbfs"]) == (-60, -63)
-    assert by_old["channels"][0]["active_noise_ratio"] == 1
+    assert (outcomes["level"]["on_dbfs"], outcomes["level"]["off_dbfs"]) == (-60, -63)
+    assert outcomes["level"]["channels"][0]["active_noise_ratio"] == 1
     assert outcomes["proposed"]["channels"][0]["active_noise_ratio"] == 0
     assert outcomes["proposed"]["channels"][0]["longest_silence_s"] == 12
+
+
+def test_where_thresholds_decide_already_there_are_two_settings_to_compare(ambient: Path):
+    found = json.loads(run(ambient, "--json", SILENCE_DETECTOR="level").output)
+    assert [(key, each["detector"]) for key, each in found["outcomes"].items()] == [
+        ("current", "level"),
+        ("proposed", "level"),
+    ]
 
 
 def test_a_conversation_gives_thresholds_between_its_noise_and_its_speech():
@@ -75,6 +82,11 @@ def test_a_person_gets_a_table_that_ends_with_the_environment(ambient: Path):
     assert lines[0] == "ambient.wav, 12.0 s of L16_LE at 8000 Hz"
     assert lines[-2].startswith("SILENCE_ON_DBFS=-")
     assert lines[-1].startswith("SILENCE_OFF_DBFS=-")
+
+
+def test_the_example_of_the_documentation_is_what_the_command_says():
+    page = (Path(__file__).parents[2] / "docs/calibrate.md").read_text(encoding="utf-8")
+    assert f"```text\n{run(CONVERSATION).output}```" in page
 
 
 def test_only_the_asked_seconds_of_a_file_are_heard(ambient: Path):

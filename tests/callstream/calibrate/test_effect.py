@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from callstream.calibrate.effect import Effect, by_level, detector_of, effects
+from callstream.calibrate.effect import Effect, effects
 from callstream.calibrate.listening import listen
 from processors.silence.tuning import Tuning
 from schemas.symbols import Channel, Channels, FrameKind
 from tests.callstream.calibrate.sounds import RATE_HZ, as_l16, decoded, frame, noise, opened
 
-LEVEL = by_level(Tuning())
+LEVEL = Tuning(detector="level")
 HUM = noise(10, -38)
 AT_TEN_S = 10 * RATE_HZ
 
@@ -73,6 +73,7 @@ def test_positions_of_a_call_count_not_the_time_it_was_stored():
     assert found.active_ratio == pytest.approx(0.4, abs=0.01)
 
 
-def test_by_level_the_thresholds_decide():
-    assert detector_of(LEVEL) == "level"
-    assert by_level(LEVEL) is LEVEL
+def test_the_voice_detector_is_not_judged_by_itself():
+    (found,) = of(Tuning(), opened(0), frame(0, 1, payload=as_l16(HUM))).values()
+    assert (found.active_noise_ratio, found.quiet_speech_ratio) == (-1, -1)
+    assert (found.active_ratio, found.silences) == (0, 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from audio import g711
+from audio.vad import VadState, VoiceDetector
 from callstream.calibrate.listening import Heard, listen
 from schemas.symbols import Channel, Channels, Codec, FrameKind
 from simulators.conversation import script
@@ -135,6 +136,22 @@ def test_streams_heard_together_are_heard_as_if_alone():
         (s.speech.tolist(), s.active.tolist()) for s in alone
     ]
     assert together.sessions == 2
+
+
+def test_an_answer_about_speech_is_of_the_block_it_was_given_for():
+    talk = g711.decode_pcmu(script.load().payload[::2])[: 200 * 160].reshape(200, 160)
+    detector, state = VoiceDetector(delay_frames=1), VadState.new(1)
+    answers = [detector.step(state, slice(0, 1), block[None]) for block in talk]
+    (found,) = heard(audio(1, talk.reshape(-1))).streams
+    assert found.active.tolist() == [bool(answer.active[0]) for answer in answers]
+    assert found.speech[:-1].tolist() == [bool(answer.speech[0]) for answer in answers[1:]]
+    assert found.speech.any()
+
+
+def test_what_comes_behind_the_end_of_a_call_is_not_heard():
+    closed = frame(0, 2, FrameKind.CLOSED, position_samples=8000)
+    (found,) = heard(audio(1, LOUD), closed, audio(3, SOFT, 8000)).streams
+    assert found.seconds == 1
 
 
 def test_nothing_is_heard_in_nothing():

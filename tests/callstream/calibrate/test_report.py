@@ -2,13 +2,12 @@ import json
 
 import pytest
 
-from callstream.calibrate.effect import Effect, by_level
+from callstream.calibrate.effect import Effect
 from callstream.calibrate.proposal import ChannelLevels, Levels, Proposal
 from callstream.calibrate.report import Findings, Outcome, as_json, as_text
 from processors.silence.tuning import Tuning
 from schemas.symbols import Channel
 
-LEVEL = by_level(Tuning(on_dbfs=-40, off_dbfs=-43))
 NOISE = {10: -62.0, 50: -60.0, 95: -57.1, 99: -56.0}
 
 
@@ -32,8 +31,9 @@ def findings(*outcomes: Outcome, doubts: tuple[str, ...] = (), left_out: tuple[s
     return Findings("calls.audio", Levels(channels, (), left_out), Proposal(-48.5, -51.5, "why", doubts), outcomes)
 
 
-def outcome(key: str, detector: str = "level", tuning: Tuning = LEVEL) -> Outcome:
-    return Outcome(key, detector, tuning, (effect(Channel.EXTERNAL), effect(Channel.INTERNAL, active_ratio=0.5)))
+def outcome(key: str, detector: str = "level") -> Outcome:
+    tuning = Tuning(detector=detector, on_dbfs=-40, off_dbfs=-43)
+    return Outcome(key, tuning, (effect(Channel.EXTERNAL), effect(Channel.INTERNAL, active_ratio=0.5)))
 
 
 def lines(found: Findings) -> list[str]:

@@ -68,6 +68,11 @@ def test_a_queue_that_becomes_known_later_counts_from_then_on():
     assert sessions(collector) == [3, 3]
 
 
+def test_a_call_counts_once_in_its_queue_however_often_it_says_so():
+    collector, _ = collected(ALL, [opened(3, queue="support"), opened(3, queue="support"), opened(4, queue="support")])
+    assert collector.found.queues == {"support": 2}
+
+
 def test_there_is_enough_once_the_wanted_seconds_are_there():
     wanted = WantedCalls("support", None, None, 2)
     collector, answers = collected(wanted, CALLS[:5], [second(1, 9)], CALLS[5:], [second(0, 4)])
