@@ -1,10 +1,12 @@
 """HTTP requests with explicit deadlines, and errors by who must act. The only module that imports httpx2.
 
-httpx2 stands for httpx because its pool survives a storm of timed-out requests (docs/decisions/0001). Proxies and
-credentials are never taken from the environment, redirects are not followed, and cookies are not kept.
+httpx2 stands for httpx because its pool survives a storm of timed-out requests (docs/decisions/0001). Requests go to
+its transport: what its client adds (redirects, cookies, proxies and credentials of the environment) is not wanted, and
+costs a third of a request's processor time.
 """
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,6 +29,13 @@ T = TypeVar("T")
 
 _LONGEST_WAIT_S = 300.0
 _POOL_CONNECTIONS = 8
+_MOST_URLS = 64
+_DEFAULT_HEADERS = {
+    "accept": "*/*",
+    "accept-encoding": "gzip, deflate",
+    "connection": "keep-alive",
+    "user-agent": "callstream",
+}
 # stamina's own hooks would log the arguments of the call
 set_on_retry_hooks([])
 
@@ -93,7 +101,10 @@ class HttpClient:
             message = f"{peer}: the file of authorities cannot be used: {type(error).__name__}"
             raise ConfigError([message]) from error
         timeout = httpx2.Timeout(timeout_s, connect=connect_timeout_s or timeout_s)
-        self._pools = [_Pool(_client(context, timeout, credentials, size), size) for size in _sizes(connections)]
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._headers = _DEFAULT_HEADERS if credentials is None else _DEFAULT_HEADERS | _basic(*credentials)
+        self._urls: dict[str, httpx2.URL] = {}
+        self._pools = [_Pool(_transport(context, size), size) for size in _sizes(connections)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,7 +117,7 @@ class HttpClient:
     async def close(self) -> None:
         """Close all connections."""
         for pool in self._pools:
-            await pool.client.aclose()
+            await pool.transport.aclose()
 
     async def request(
         self,
@@ -128,9 +139,11 @@ class HttpClient:
         pool.under_way += 1
         try:
             async with asyncio.timeout(timeout_s or self._timeout_s):
-                sending = pool.client.stream(method, url, headers=dict(headers or {}), content=content)
-                async with sending as answer:
+                answer = await pool.transport.handle_async_request(self._request(method, url, headers, content))
+                try:
                     body = await self._body(answer)
+                finally:
+                    await answer.aclose()
             outcome = f"{answer.status_code // 100}xx"
         except TimeoutError:
             outcome = "timeout"
@@ -154,6 +167,18 @@ class HttpClient:
             self._refuse_overload(answer.status_code, answer.headers.get("retry-after"))
         return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body)
 
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | None
+    ) -> httpx2.Request:
+        parsed = self._urls.get(url)
+        if parsed is None:
+            if len(self._urls) >= _MOST_URLS:
+                self._urls.clear()
+            parsed = self._urls[url] = httpx2.URL(url)
+        return httpx2.Request(
+            method, parsed, headers=self._headers | dict(headers or {}), content=content, extensions=self._extensions
+        )
+
     def _next_pool(self) -> "_Pool":
         """Return the first pool with a free connection: those that are in use stay warm. Else the least busy one."""
         free = (pool for pool in self._pools if pool.under_way < pool.size)
@@ -161,7 +186,8 @@ class HttpClient:
 
     async def _body(self, answer: httpx2.Response) -> bytes:
         body = bytearray()
-        async for part in answer.aiter_bytes():
+        packed = "content-encoding" in answer.headers
+        async for part in answer.aiter_bytes() if packed else answer.aiter_raw():
             body += part
             if self._longest_answer_bytes is not None and len(body) > self._longest_answer_bytes:
                 break
@@ -177,7 +203,7 @@ class HttpClient:
 class _Pool:
     """Some of the connections to a peer. The library looks at each connection of a pool twice for every request."""
 
-    client: httpx2.AsyncClient
+    transport: httpx2.AsyncHTTPTransport
     size: int
     under_way: int = 0
 
@@ -188,19 +214,14 @@ def _sizes(connections: int) -> list[int]:
     return [_POOL_CONNECTIONS] * full + ([rest] if rest else [])
 
 
-def _client(
-    context: ssl.SSLContext, timeout: httpx2.Timeout, credentials: tuple[str, str] | None, connections: int
-) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(
-        auth=credentials,
-        verify=context,
-        timeout=timeout,
-        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        # one client serves many conversations: what a peer would remember of one must not go with another
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        follow_redirects=False,
-        trust_env=False,
-    )
+def _transport(context: ssl.SSLContext, connections: int) -> httpx2.AsyncHTTPTransport:
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx2.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
+
+
+def _basic(user: str, password: str) -> dict[str, str]:
+    """Return the header of basic authentication (RFC 7617)."""
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
 def wait_of(retry_after: str | None, now_s: float) -> float | None:
