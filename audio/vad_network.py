@@ -2,8 +2,8 @@
 
 What it sums are whole numbers: features and states of at most 255 steps times weights of at most 255, less than 2^24
 in all. Sums of such numbers in single precision are exact, so neither order nor shape nor fused instructions can
-change them; everything else is one IEEE operation per number. No library function with a last bit of its own is used:
-the curve for both gates is a quotient of polynomials.
+change them, and matrices may be multiplied as the library likes. Everything else is one IEEE operation per number. No
+library function with a last bit of its own is used: the curve for both gates is a quotient of polynomials.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ DELAYS: Final = 3
 HEADS: Final = DELAYS + 1
 STEPS: Final = 255.0
 _FORMAT: Final = "%.9g"
+_COLUMNS: Final = 32
+"""Streams multiplied at a time: so few that the library starts no threads for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,10 @@ def advance(weights: Weights, state: Single, features: Single, scratch: Scratch)
         for name in ("given", "fed", "gates", "square", "below")
     )
     steps = np.float32(STEPS)
-    np.einsum("hf,fn->hn", weights.inputs, features, out=given, optimize=False)
+    _multiply(weights.inputs, features, given)
     given *= weights.inputs_step
     given += weights.bias
-    np.einsum("hf,fn->hn", weights.state, np.rint(state * steps), out=fed, optimize=False)
+    _multiply(weights.state, np.rint(state * steps), fed)
     fed *= weights.state_step
     both = slice(0, 2 * UNITS)
     np.add(given[both], fed[both], out=gates[both])
@@ -104,10 +106,18 @@ def advance(weights: Weights, state: Single, features: Single, scratch: Scratch)
     state -= fresh
     state *= gates[:UNITS]
     state += fresh
-    odds: Single = np.einsum("hf,fn->hn", weights.heads, np.rint(state * steps), optimize=False)
+    odds = np.empty((HEADS, streams), np.float32)
+    _multiply(weights.heads, np.rint(state * steps), odds)
     odds *= weights.heads_step
     odds += weights.shift
     return odds
+
+
+def _multiply(matrix: Single, columns: Single, out: Single) -> None:
+    """Set `out` to the product of whole numbers whose sums stay below 2^24: exact, in whatever order it is summed."""
+    for low in range(0, columns.shape[1], _COLUMNS):
+        part = slice(low, low + _COLUMNS)
+        np.matmul(matrix, columns[:, part], out=out[:, part])
 
 
 def _curve(value: Single, square: Single, below: Single) -> None:
