@@ -241,4 +241,4 @@ def _too_little(channels: Sequence[ChannelLevels]) -> str:
         f"{each.digital_s:.1f} s of digital silence and {each.other_s:.1f} s of music, tones and what is beside speech"
         for each in channels
     )
-    return f"too little audio: {LEAST_NOISE_S:g} s of noise are needed on a channel; {found}"
+    return f"too little noise to measure: {LEAST_NOISE_S:g} s are needed on a channel; {found}"

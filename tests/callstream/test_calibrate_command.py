@@ -98,7 +98,7 @@ def test_the_sides_of_a_file_can_be_named(ambient: Path):
 
 
 AUDIO = {
-    "too short": (noise(5, -50), 8000, "10 s of noise are needed"),
+    "too short": (noise(5, -50), 8000, "too little noise to measure: 10 s are needed"),
     "digital silence": (np.zeros(160_000), 8000, "digital silence only"),
     "clipped": (np.tile([32_767.0, -32_768.0], 80_000), 8000, "100.0 % of the samples are at full scale"),
     "of another rate": (noise(12, -50, 44_100), 44_100, "12.0 s of 44100 Hz"),
