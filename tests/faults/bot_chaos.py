@@ -37,11 +37,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="over which they are spoken")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--transport", choices=("rest", "bridge"), default="rest")
     parser.add_argument("--resend", action="store_true", help="send again what may have been sent: shows it counts")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bot-chaos-"))
     say(f"logs in {folder}")
-    plan = Plan(chosen.seed, chosen.conversations, chosen.turns, chosen.seconds, chosen.workers, chosen.resend)
+    size = (chosen.seed, chosen.conversations, chosen.turns, chosen.seconds, chosen.workers)
+    plan = Plan(*size, chosen.resend, chosen.transport)
     sys.exit(0 if asyncio.run(_by_hand(plan, folder)) else 1)
 
 

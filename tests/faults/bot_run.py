@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from callstream.embedded_kafka import EmbeddedKafka
 from callstream.embedded_process import last_lines
@@ -20,11 +20,10 @@ from schemas.codec import SchemaStore
 from schemas.records import BotTurn, Record, TurnEntry, Utterance
 from schemas.symbols import TurnState
 from schemas.topics import BOT, UTTERANCES
-from simulators.cognigy.script import Answer, Fault, Output, Script
-from simulators.cognigy.server import CognigyServer
+from tests.faults.bot_ends import BotEnd, BridgeEnd, RestEnd
 from tests.faults.bot_history import INPUT, TOPICS, TURNS, History
 from tests.faults.bot_verdict import FINAL, Verdict, Wanted, judge
-from tests.faults.bot_worker import SESSION_MS, TOKEN, Worker
+from tests.faults.bot_worker import SESSION_MS, Worker
 from tests.faults.tail import Tail
 from tests.kafka_fixture import CACHE_DIR
 from tests.processors.cognigy.turns import utterance
@@ -50,6 +49,7 @@ class Plan:
     workers: int = 2
     resend: bool = False
     """What may have been sent is sent again: then the bot takes some inputs twice, and the verdict must say so."""
+    transport: Literal["rest", "bridge"] = "rest"
     actions: tuple[str, ...] = KINDS
     pause_s: tuple[float, float] = (3.0, 8.0)
 
@@ -79,8 +79,9 @@ class BotRun:
 
     async def run(self) -> Verdict:
         """Let it all happen; return what became of every input. Raises when the workers get stuck."""
-        bot = CognigyServer(TOKEN, Script(otherwise=self._answer))
-        async with EmbeddedKafka(self.folder / "kafka", cache_dir=CACHE_DIR) as broker, bot:
+        bot: BotEnd = BridgeEnd(self._dice) if self.plan.transport == "bridge" else RestEnd(self._dice)
+        async with EmbeddedKafka(self.folder / "kafka", cache_dir=CACHE_DIR) as broker:
+            await bot.start()
             self._broker, self._bot = broker, bot
             self._kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
             await apply_catalogue(self._kafka, PARTITIONS, None, force=False)
@@ -89,8 +90,8 @@ class BotRun:
             finally:
                 for worker in self._workers:
                     worker.process.kill()
-        taken = [taken.data["_idem"] for taken in bot.received]
-        return judge(self._wanted, taken, self._results, self._rows)
+                await bot.stop()
+        return judge(self._wanted, bot.taken(), self._results, self._rows)
 
     async def _live(self) -> None:
         for _ in range(self.plan.workers):
@@ -146,19 +147,6 @@ class BotRun:
                     await writer.write(rows, lambda: None)
                 await asyncio.sleep(pause_s)
         await writer.close(5)
-
-    def _answer(self, text: str) -> Answer:
-        """Answer quickly as a rule; now and then as a network or an overloaded bot does."""
-        draw, delay_s = self._dice.random(), self._dice.uniform(0.005, 0.06)
-        if draw < 0.01:
-            return Answer(fault=Fault.RESET_AFTER_READ)
-        if draw < 0.015:
-            return Answer((Output(text),), fault=Fault.RESET_IN_ANSWER)
-        if draw < 0.025:
-            return Answer(status=429, retry_after="0")
-        if draw < 0.03:
-            return Answer(status=503, retry_after="1")
-        return Answer((Output(f"Answer to {text}"),), delay_s=delay_s)
 
     def _take(self, record: Any) -> None:
         self._history.take(record)
@@ -232,7 +220,7 @@ class BotRun:
         stand = [f"group at {tp.partition}: {at.offset}" for tp, at in sorted(committed.items())]
         stand.append(f"done: {dict(self.done)}; {self._history.written(INPUT)} inputs are on their topic")
         logs = [(log.name, log.read_text(errors="replace")) for log in sorted(self.folder.glob("worker-*.log"))]
-        taken = Counter(taken.data["_idem"] for taken in self._bot.received)
+        taken = Counter(self._bot.taken())
         return [
             self._history.of(one, logs, [f"the bot took it {taken[one.turn_id]} times", *stand])
             for one in self._wanted

@@ -9,24 +9,22 @@ from pathlib import Path
 from callstream.embedded_process import GuardedProcess
 from runtime.config import KafkaSettings, child_environment
 from schemas.topics import UTTERANCES
-from simulators.cognigy.server import CognigyServer
+from tests.faults.bot_ends import BotEnd
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "7ea5e7" * 10 + "beef"
 SESSION_MS = 2_000
 
 
 class Worker:
     """cognigy as a process that may be killed and frozen."""
 
-    def __init__(self, kafka: KafkaSettings, bot: CognigyServer, folder: Path, number: int, *, resend: bool) -> None:
+    def __init__(self, kafka: KafkaSettings, bot: BotEnd, folder: Path, number: int, *, resend: bool) -> None:
         self.log = folder / f"worker-{number}.log"
         self.frozen = False
         variables = {
             "PYTHONPATH": os.fspath(ROOT),
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "COGNIGY_ENDPOINT_URL": bot.url,
-            "COGNIGY_URL_TOKEN": TOKEN,
+            **bot.settings(),
             "COGNIGY_ADMIN_PORT": "0",
             "COGNIGY_RATE_PER_S": "10000",
             "COGNIGY_BURST": "10000",
