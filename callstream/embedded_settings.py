@@ -89,6 +89,7 @@ def archive_command(java: PurePath, jars: list[str], names: PurePath, archive: P
     return [
         *("nice", "-n", "5", str(java)),
         *ARCHIVE_SETTINGS,
+        "-Xrs",  # end at once when told to
         f"-XX:SharedClassListFile={names}",
         f"-XX:SharedArchiveFile={archive}",
         "-cp",

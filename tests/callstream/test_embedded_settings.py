@@ -73,6 +73,7 @@ def test_the_java_that_makes_the_archive_has_the_memory_and_the_collector_of_the
     shared = {word for word in using if word.startswith(("-Xm", "-XX:+Use", "-XX:Tiered")) or word == "a.jar:b.jar"}
     assert len(shared) == 5
     assert shared <= set(making)
+    assert "-Xrs" in making, "Java would hear SIGTERM only when the archive is made"
 
 
 def test_what_several_javas_loaded_is_joined_once_and_without_numbers_of_their_own():
