@@ -10,7 +10,7 @@ from processors.cognigy.calls import Call, Calls
 from processors.cognigy.client import BotClient
 from processors.cognigy.course import Course
 from processors.cognigy.events import BotEvent, BotInput, Ended, Outcome, Verdict
-from processors.cognigy.gate import Gate
+from processors.cognigy.gate import Gate, Progress
 from processors.cognigy.logic import (
     NOT_STORED,
     TOO_LARGE,
@@ -143,7 +143,7 @@ class CognigyForward:
             events, end = await self._attempts(course, said, progress)
         await self._close(course, events, end)
 
-    async def _attempts(self, course: Course, said: BotInput, progress: "Progress") -> tuple[Sequence[BotEvent], End]:
+    async def _attempts(self, course: Course, said: BotInput, progress: Progress) -> tuple[Sequence[BotEvent], End]:
         """Send an input until something came of it; return what came last, and how the turn ends."""
         turn, retaken = course.turn, course.retaken
         end = expired(retaken=retaken)
@@ -168,7 +168,7 @@ class CognigyForward:
             await self._sleep(wait)
         return (), end
 
-    def _superseded(self, turn: Turn, progress: "Progress") -> bool:
+    def _superseded(self, turn: Turn, progress: Progress) -> bool:
         return self._rules.on_newer_input == "supersede" and turn.superseded and not progress.attempts
 
     async def _passes(self, course: Course) -> bool:
@@ -183,7 +183,7 @@ class CognigyForward:
             call.outage = outage
             await course.tell_unavailable()
 
-    async def _attempt(self, course: Course, said: BotInput, progress: "Progress") -> tuple[Sequence[BotEvent], End]:
+    async def _attempt(self, course: Course, said: BotInput, progress: Progress) -> tuple[Sequence[BotEvent], End]:
         """Send an input once. Return what came last, and how its turn ends if that was the last attempt."""
         turn, call = course.turn, course.turn.call
         if call is not None and not call.over:
@@ -236,23 +236,27 @@ class CognigyForward:
         return dict(call.about)
 
     @asynccontextmanager
-    async def _watched(self, course: Course) -> AsyncIterator["Progress"]:
+    async def _watched(self, course: Course) -> AsyncIterator[Progress]:
         """Mark the turn as slow when it takes long."""
         progress = Progress()
         if self.beside is None:
             yield progress
             return
 
-        async def mark() -> None:
-            await asyncio.sleep(self._rules.slow_after_s)
-            await course.mark_slow(progress.attempts)
+        beside, marking = self.beside, list[asyncio.Task[None]]()
 
-        marking = self.beside.create_task(mark())
+        def mark() -> None:
+            marking.append(beside.create_task(course.mark_slow(progress.attempts)))
+
+        # hardly any turn is slow: a timer costs less than a task that waits
+        timer = asyncio.get_running_loop().call_later(self._rules.slow_after_s, mark)
         try:
             yield progress
         finally:
-            marking.cancel()
-            await asyncio.wait([marking])
+            timer.cancel()
+            for task in marking:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _close(self, course: Course, events: Sequence[BotEvent], end: End) -> None:
         await course.close(events, end)
@@ -277,23 +281,6 @@ class CognigyForward:
 
     def _left_s(self, turn: Turn) -> float:
         return self._rules.max_input_age_s - self._age_s(turn)
-
-
-class Progress:
-    """How far the sending of one input has come."""
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.first_sent_at_s: float | None = None
-        self.verdict: Verdict | None = None
-
-    def settle(self, gate: Gate) -> None:
-        """Tell the gate what came of the input that passed it."""
-        verdict, self.verdict = self.verdict, None
-        if verdict is None:
-            gate.abandoned()
-        else:
-            gate.judged(verdict)
 
 
 def _standing(progress: Progress, sent_at_s: float, waited_s: float, *, retaken: bool) -> End:

@@ -81,3 +81,20 @@ class Gate:
     def abandoned(self) -> None:
         """Take note that nothing came of it."""
         self._breaker.abandoned()
+
+
+class Progress:
+    """How far the sending of one input has come."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.first_sent_at_s: float | None = None
+        self.verdict: Verdict | None = None
+
+    def settle(self, gate: Gate) -> None:
+        """Tell the gate what came of the input that passed it."""
+        verdict, self.verdict = self.verdict, None
+        if verdict is None:
+            gate.abandoned()
+        else:
+            gate.judged(verdict)
