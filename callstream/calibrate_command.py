@@ -15,13 +15,14 @@ from callstream.calibrate.effect import LEVEL, effects
 from callstream.calibrate.listening import listen
 from callstream.calibrate.proposal import NoProposal, measure, propose
 from callstream.calibrate.report import Findings, Outcome, as_json, as_text
+from callstream.calibrate.thresholds import Calls, environment, environment_of, of_calls, with_proposal
 from callstream.calibrate.topic_calls import Collected, WantedCalls, calls_of
 from callstream.calibrate.wav_calls import records_of
 from callstream.import_command import Holds
 from callstream.replay.span import epoch_ms, moment
 from ingest.sources.capture.recorded import layout
 from processors.silence.config import SilenceSettings, tuning
-from processors.silence.tuning import Tuning
+from processors.silence.thresholds import entries_of
 from runtime.config import KafkaSettings, RegistrySettings, load, prefix_of
 from runtime.errors import ConfigError
 from runtime.log import configure
@@ -62,13 +63,13 @@ def command(  # noqa: PLR0913 - one parameter per option
     """
     configure("warning", "console")
     _check(file, from_topic=from_topic, only_topic=(queue, organisation, begin), only_file=holds)
-    current = tuning(load(SilenceSettings, prefix_of("silence")))
+    settings = load(SilenceSettings, prefix_of("silence"))
     if file is not None:
         source, collected = _of_file(file, holds, seconds)
     else:
         wanted = WantedCalls(queue, organisation, _epoch_ms(begin), seconds)
         source, collected = _of_topic(wanted)
-    found = findings(source, collected, current)
+    found = findings(source, collected, settings, Calls(organisation, queue))
     if json_:
         typer.echo(json.dumps(as_json(found)))
         return
@@ -76,20 +77,22 @@ def command(  # noqa: PLR0913 - one parameter per option
         typer.echo(line)
 
 
-def findings(source: str, collected: Collected, current: Tuning) -> Findings:
-    """Return what a calibration finds. Raises `NoProposal`."""
+def findings(source: str, collected: Collected, settings: SilenceSettings, calls: Calls) -> Findings:
+    """Return what a calibration of these calls finds. Raises `NoProposal`."""
     frames = decode(collected.values, collected.store)
     levels = measure(listen(frames, collected.keys))
     proposal = propose(levels)
+    current = tuning(settings)
     by_level = replace(current, detector=LEVEL)
-    proposed = replace(by_level, on_dbfs=proposal.on_dbfs, off_dbfs=proposal.off_dbfs)
-    settings = {"current": current, LEVEL: by_level, "proposed": proposed}
+    tunings = {"current": current, LEVEL: by_level, "proposed": with_proposal(by_level, proposal)}
     if current == by_level:
-        del settings[LEVEL]
+        del tunings[LEVEL]
     outcomes = [
-        Outcome(key, each, effects(frames, collected.keys, levels.streams, each)) for key, each in settings.items()
+        Outcome(key, of_calls(each, calls), effects(frames, collected.keys, levels.streams, each))
+        for key, each in tunings.items()
     ]
-    return Findings(source, levels, proposal, outcomes)
+    of_these = environment_of(calls, proposal, entries_of(settings.thresholds))
+    return Findings(source, levels, proposal, outcomes, environment(proposal), of_these)
 
 
 def _check(file: Path | None, *, from_topic: bool, only_topic: tuple[str | None, ...], only_file: Holds | None) -> None:

@@ -1,7 +1,8 @@
 """What was measured, proposed and what it would have changed, as text and as JSON. Pure."""
 
+import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,14 +42,11 @@ class Findings:
     levels: Levels
     proposal: Proposal
     outcomes: Sequence[Outcome]
+    environment: Mapping[str, str]
+    """What makes the proposal true for all calls."""
 
-    @property
-    def variables(self) -> dict[str, str]:
-        """The environment that makes the proposal true."""
-        return {
-            "SILENCE_ON_DBFS": f"{self.proposal.on_dbfs:.1f}",
-            "SILENCE_OFF_DBFS": f"{self.proposal.off_dbfs:.1f}",
-        }
+    environment_of_calls: Mapping[str, str]
+    """What makes it true for the calls that were chosen; empty where none were."""
 
 
 def as_json(found: Findings) -> dict[str, Any]:
@@ -72,7 +70,8 @@ def as_json(found: Findings) -> dict[str, Any]:
             }
             for each in found.outcomes
         },
-        "environment": found.variables,
+        "environment": dict(found.environment),
+        "environment_of_calls": dict(found.environment_of_calls) or None,
     }
 
 
@@ -91,7 +90,11 @@ def as_text(found: Findings) -> Iterator[str]:
     yield "What the silence service finds in it, and how much of the noise it calls active and of the speech quiet:"
     yield from _table(_outcomes_table(found.outcomes))
     yield ""
-    yield from (f"{name}={value}" for name, value in found.variables.items())
+    if found.environment_of_calls:
+        yield "# for these calls alone"
+        yield from (f"{name}={shlex.quote(value)}" for name, value in found.environment_of_calls.items())
+        yield "# or for all calls"
+    yield from (f"{name}={value}" for name, value in found.environment.items())
 
 
 def _use(found: Findings) -> Iterator[str]:
@@ -102,7 +105,9 @@ def _use(found: Findings) -> Iterator[str]:
             f"SILENCE_DETECTOR={VOICE} follows the noise by itself; thresholds decide with SILENCE_DETECTOR={LEVEL}, "
             "and at sample rates it does not know"
         )
-    elif detector != LEVEL:
+    if found.outcomes[0].tuning.overrides:
+        yield "calls that SILENCE_THRESHOLDS names go by it, in the rows current and level too"
+    if detector not in {LEVEL, VOICE}:
         yield f"SILENCE_DETECTOR={detector} has a threshold of its own; these decide with SILENCE_DETECTOR={LEVEL}"
 
 

@@ -114,6 +114,10 @@ async def test_stored_calls_of_a_queue_give_the_proposal_their_files_give(settin
     of_file = json.loads((await run(settings, CONVERSATION, "--json")).output)
     assert of_topic.pop("source") == "calls.audio, queue support: 22.5 s of calls"
     assert of_file.pop("source").startswith("conversation.wav")
+    levels = {name: of_topic["proposal"][name] for name in ("on_dbfs", "off_dbfs")}
+    value = of_topic.pop("environment_of_calls")["SILENCE_THRESHOLDS"]
+    assert json.loads(value) == [{"queue": "support", **levels}]
+    assert of_file.pop("environment_of_calls") is None
     assert of_topic == of_file
     assert [(event.action, event.outcome, event.object_id) for event in await audits(settings)] == [
         (AuditAction.ACCESS, AuditOutcome.UNKNOWN, "calls.audio"),

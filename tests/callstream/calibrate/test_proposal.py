@@ -89,9 +89,7 @@ def test_a_word_is_not_taken_for_a_level_of_speech():
 
 def test_too_little_noise_is_refused_with_what_there_was_instead():
     audio = stream(("noise", 9, -60), ("music", 30, -20), ("speech", 1, -20), ("digital", 2, 0))
-    with pytest.raises(
-        NoProposal, match=r"10 s are needed.*9.0 s of noise, 1.0 s of speech, 2.0 s of digital"
-    ):
+    with pytest.raises(NoProposal, match=r"10 s are needed.*9.0 s of noise, 1.0 s of speech, 2.0 s of digital"):
         proposed(audio)
 
 

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 
@@ -8,6 +9,7 @@ from callstream.calibrate.report import Findings, Outcome, as_json, as_text
 from processors.silence.tuning import Tuning
 from schemas.symbols import Channel
 
+ALL = {"SILENCE_ON_DBFS": "-48.5", "SILENCE_OFF_DBFS": "-51.5"}
 NOISE = {10: -62.0, 50: -60.0, 95: -57.1, 99: -56.0}
 
 
@@ -23,12 +25,14 @@ def effect(channel: Channel, **fields) -> Effect:
     return Effect(channel=channel, **(values | fields))
 
 
-def findings(*outcomes: Outcome, doubts: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> Findings:
+def findings(*outcomes: Outcome, doubts: tuple[str, ...] = (), left_out: tuple[str, ...] = (), calls=None) -> Findings:
     channels = (
         ChannelLevels(Channel.EXTERNAL, 2, 60.0, 40.0, 12.5, 0.0, 7.5, NOISE, -24.4),
         ChannelLevels(Channel.INTERNAL, 2, 60.0, 4.0, 0.0, 56.0, 0.0, {}, None),
     )
-    return Findings("calls.audio", Levels(channels, (), left_out), Proposal(-48.5, -51.5, "why", doubts), outcomes)
+    return Findings(
+        "calls.audio", Levels(channels, (), left_out), Proposal(-48.5, -51.5, "why", doubts), outcomes, ALL, calls or {}
+    )
 
 
 def outcome(key: str, detector: str = "level") -> Outcome:
@@ -42,6 +46,15 @@ def lines(found: Findings) -> list[str]:
 
 def test_the_text_ends_with_the_environment_to_paste():
     assert lines(findings(outcome("current")))[-3:] == ["", "SILENCE_ON_DBFS=-48.5", "SILENCE_OFF_DBFS=-51.5"]
+
+
+def test_what_holds_for_the_chosen_calls_alone_can_be_pasted_into_a_shell():
+    value = json.dumps([{"queue": "night's", "on_dbfs": -48.5}])
+    text = lines(findings(outcome("current"), calls={"SILENCE_THRESHOLDS": value}))
+    assert [line for line in text if line.startswith("#")] == ["# for these calls alone", "# or for all calls"]
+    (line,) = [line for line in text if line.startswith("SILENCE_THRESHOLDS=")]
+    assert shlex.split(line) == [f"SILENCE_THRESHOLDS={value}"]
+    assert text[-2:] == ["SILENCE_ON_DBFS=-48.5", "SILENCE_OFF_DBFS=-51.5"]
 
 
 def test_the_text_has_a_row_per_channel_and_one_per_channel_and_settings():
