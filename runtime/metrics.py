@@ -246,6 +246,14 @@ LOSS_DELAY_SECONDS = Histogram(
 )
 LOSS_ALARMS = Counter("callstream_loss_alarms_total", "Alarms raised and cleared.", ["source", "alarm", "outcome"])
 
+# speech: counted as frames are decided, again when they are decided again after a failed commit
+
+SPEECH_BYTES = Counter(
+    "callstream_speech_bytes_total",
+    "Bytes of audio records by what became of them: passed or left_out; the share of left_out is what is saved.",
+    ["outcome"],
+)
+
 # transcription
 
 TRANSCRIPTION_UTTERANCES = Counter(

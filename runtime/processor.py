@@ -4,7 +4,7 @@ The task host (`runtime.worker`) owns consumer, producer, commits and time; a pr
 synchronous, reads no clock, draws no random numbers, and gives the same outputs however its input was cut into polls.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -14,11 +14,27 @@ from schemas.records import Derived
 
 State = TypeVar("State")
 
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An output that is an input record once more: key and value as received, for `topic` (catalogue name)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+
+
 Emit = Callable[[int, Derived], None]
 """`emit(row, record)` names the row that causes the output. The host sorts stably by row and fills in `origin`."""
 
 ExpireEmit = Callable[[Derived], None]
 """`emit(record)` of `expire`; outputs must come in (session id, channel) order."""
+
+EmitAny = Callable[[int, Derived | Copy], None]
+"""An `Emit` that takes copies too: what the host gives to every processor."""
+
+ExpireEmitAny = Callable[[Derived | Copy], None]
+"""An `ExpireEmit` that takes copies too."""
 
 
 class InputRecord(Protocol):
@@ -45,14 +61,15 @@ class InputRecord(Protocol):
 class Batch:
     """Some consecutive records of one input partition.
 
-    `keys` are the record keys. `stream_time_ms` is the partition's stream time at the start of the batch; it moves
-    during the batch by less than a second, and `expire` is called whenever it crosses one. Rows with `frames.ok` False
-    are dead letters: identity steps over them, nothing else may.
+    `keys` are the record keys, `values` the values as received. `stream_time_ms` is the partition's stream time at the
+    start of the batch; it moves during the batch by less than a second, and `expire` is called whenever it crosses one.
+    Rows with `frames.ok` False are dead letters: identity steps over them, nothing else may.
     """
 
     frames: Frames
     keys: tuple[bytes | None, ...]
     stream_time_ms: int
+    values: Sequence[bytes | None] = ()
 
 
 class Processor(Protocol[State]):
@@ -77,10 +94,10 @@ class Processor(Protocol[State]):
     def new_state(self) -> State:
         """Return the state of a partition nothing was read of."""
 
-    def process(self, batch: Batch, state: State, emit: Emit) -> None:
+    def process(self, batch: Batch, state: State, emit: EmitAny) -> None:
         """Take the batch into `state` and emit what follows from it."""
 
-    def expire(self, stream_time_ms: int, state: State, emit: ExpireEmit) -> None:
+    def expire(self, stream_time_ms: int, state: State, emit: ExpireEmitAny) -> None:
         """Let stream time pass: close what is idle, forget what is over. Called at most once a second of it."""
 
     def sessions(self, state: State) -> SessionTable:

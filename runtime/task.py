@@ -17,12 +17,14 @@ from runtime import task_state
 from runtime.bad_share import BadLimit, BadShare
 from runtime.deadletter import headers
 from runtime.errors import StateCorrupted
-from runtime.processor import Batch, InputRecord, Processor
+from runtime.processor import Batch, Copy, InputRecord, Processor
 from schemas.codec import SchemaStore
 from schemas.records import ChangelogEntry, Derived, Origin
 from schemas.topics import dead_letters, topic_of
 
 S = TypeVar("S")
+_Content = tuple[tuple[bytes | None, ...], list[bytes | None]]
+"""Keys and values of a poll."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Task(Generic[S]):
         of the newest records are bad than may be, `StateCorrupted` when the processor cannot trust its state. After any
         of them this task is spent: go back to a mark, or restore another.
         """
-        frames = decode([record.value for record in records], self._store)
+        values = [record.value for record in records]
+        frames = decode(values, self._store)
         for row, record in enumerate(records):
             if record.offset in dead:
                 frames.kill(row, dead[record.offset])
@@ -122,7 +125,7 @@ class Task(Generic[S]):
                 self._expired_at_ms = int(time.stream_ms[start])
                 emitted.row = start
                 self._processor.expire(self._expired_at_ms, self._state, emitted.by_expire)
-            self._process(frames, keys, start, stop, emitted)
+            self._process(frames, (keys, values), start, stop, emitted)
         count = self._dead_letters(records, frames, emitted)
         rows = np.flatnonzero(~frames.ok).tolist() if count else ()
         self._bad.take(len(records), ((row, records[row].offset, frames.errors[row]) for row in rows))
@@ -156,15 +159,15 @@ class Task(Generic[S]):
         """Undo a step that raised. The mark must have been taken right before it: outputs stay as they are."""
         self._restore(mark)
 
-    def _process(
-        self, frames: Frames, keys: tuple[bytes | None, ...], start: int, stop: int, emitted: "_Emitted"
-    ) -> None:
+    def _process(self, frames: Frames, content: "_Content", start: int, stop: int, emitted: "_Emitted") -> None:
+        keys, values = content
         whole = start == 0 and stop == len(frames)
         emitted.row = start
         batch = Batch(
             frames=frames if whole else frames.slice(start, stop),
             keys=keys if whole else keys[start:stop],
             stream_time_ms=self._expired_at_ms,
+            values=values if whole else values[start:stop],
         )
         try:
             self._processor.process(batch, self._state, emitted.by_process)
@@ -210,12 +213,12 @@ class _Emitted:
         self.records = records
         self.row = 0
         self.dead: list[tuple[int, Output]] = []
-        self._found: list[tuple[int, int, Derived]] = []
+        self._found: list[tuple[int, int, Derived | Copy]] = []
 
-    def by_expire(self, record: Derived) -> None:
+    def by_expire(self, record: Derived | Copy) -> None:
         self._found.append((self.row, 0, record))
 
-    def by_process(self, row: int, record: Derived) -> None:
+    def by_process(self, row: int, record: Derived | Copy) -> None:
         if not 0 <= row < len(self.records) - self.row:
             message = f"emit names row {row} of {len(self.records) - self.row}"
             raise IndexError(message)
@@ -230,6 +233,9 @@ class _Emitted:
             index = index + 1 if row == last else 0
             last = row
             cause = self.records[row]
+            if isinstance(record, Copy):
+                result.append((row, Output(record.topic, record.key, record.value, cause.timestamp)))
+                continue
             origin = Origin(topic=topic, partition=partition, offset=cause.offset, index=index)
             result.append(
                 (

@@ -62,6 +62,7 @@ AUDIO = Topic("calls.audio", _CONVERSATION, records.AudioFrame, "ingest", _INGES
 EVENTS = Topic("calls.events", _CONVERSATION, records.CallEvent, "ingest", _INGEST, 7 * _DAY_MS, log_append_time=True)
 SILENCE = Topic("calls.silence", _CONVERSATION, records.SilenceEvent, "silence", _EXACT, 7 * _DAY_MS)
 ACTIVITY = Topic("calls.activity", _CONVERSATION, records.ActivityWindow, "silence", _EXACT, 7 * _DAY_MS)
+SPEECH = Topic("calls.speech", _CONVERSATION, records.AudioFrame, "speech", _EXACT, 7 * _DAY_MS)
 LOSS = Topic("calls.loss", _CONVERSATION, records.LossReport, "loss", _EXACT, 7 * _DAY_MS)
 UTTERANCES = Topic("calls.utterances", _CONVERSATION, records.Utterance, "transcription", _DETERMINISTIC, 7 * _DAY_MS)
 BOT = Topic("calls.bot", _CONVERSATION, records.BotTurn, "cognigy", _DETERMINISTIC, 7 * _DAY_MS)
@@ -87,6 +88,7 @@ PUBLIC: tuple[Topic, ...] = (
     EVENTS,
     SILENCE,
     ACTIVITY,
+    SPEECH,
     LOSS,
     UTTERANCES,
     BOT,
@@ -103,6 +105,7 @@ AUDIO_SESSION_INFO_SUBJECT = "calls.audio-session-info"
 GROUPS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "silence": ("calls.audio", "changelog"),
+        "speech": ("calls.audio", "changelog"),
         "loss": ("calls.audio", "changelog"),
         "transcription": ("calls.events", ""),
         "cognigy": ("calls.utterances", "turns"),
@@ -123,7 +126,10 @@ def by_name(name: str) -> Topic:
 
 
 def topic_of(record_type: type[Record]) -> Topic:
-    """Return the public topic that carries this record. Raises `KeyError` for a record that is on no public topic."""
+    """Return the public topic that carries this record; of frames the one ingest writes, not that of copies.
+
+    Raises `KeyError` for a record that is on no public topic.
+    """
     for topic in PUBLIC:
         if topic.record is record_type:
             return topic

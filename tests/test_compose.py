@@ -200,8 +200,9 @@ def test_the_service_that_errors_and_pages_point_to_is_there():
     assert named == {"kafka"}
 
 
-def test_the_simulators_start_only_when_asked_for():
-    assert {name for name, service in SERVICES.items() if "profiles" in service} == SIMULATORS
+def test_the_simulators_and_what_is_off_by_default_start_only_when_asked_for():
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == SIMULATORS | {"speech"}
+    assert SERVICES["speech"]["profiles"] == ["speech"]
     for name in SIMULATORS:
         assert SERVICES[name]["profiles"] == ["simulators"]
         assert find_spec(SERVICES[name]["command"][2] + ".__main__")

@@ -17,7 +17,7 @@ from schemas.versions import FOLDERS, RECORD_TYPES, newest
 from sinks.audit_log import chain
 from sinks.audit_log.redaction import Digester, Keep, plain, redactor
 
-SOURCES = tuple(topic for topic in topics.PUBLIC if topic not in (topics.AUDIO, topics.BOT_AUDIO))
+SOURCES = tuple(topic for topic in topics.PUBLIC if topic not in (topics.AUDIO, topics.SPEECH, topics.BOT_AUDIO))
 """What the log takes in: every public topic but the audio topics."""
 
 REPEAT_IDS: Mapping[str, tuple[str, ...]] = {

@@ -66,7 +66,7 @@ async def test_a_service_writes_with_the_ids_that_were_registered(server, url, r
 
 async def test_registering_covers_all_versions_and_demands_full_compatibility(server, url):
     lines = await register_all(RegistrySettings(url=url))
-    assert len(lines) == sum(schema.folder in subjects().values() for schema in released())
+    assert len(lines) == sum(list(subjects().values()).count(schema.folder) for schema in released())
     assert server.store.levels == dict.fromkeys(subjects(), "FULL_TRANSITIVE")
     assert await register_all(RegistrySettings(url=url)) == lines
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from audio.session import IDLE_MS, Tally
 from audio.stream_time import STEP_CAP_MS
 from runtime.errors import StateCorrupted, UsageError
-from runtime.processor import Batch
+from runtime.processor import Batch, Copy
 from runtime.task import Task
 from runtime.testing import Driver
 from schemas.codec import SchemaStore
@@ -241,3 +241,26 @@ def test_any_polls_commits_and_crashes_give_the_same_outputs_and_state(log, seed
     parts.run()
     assert parts.outputs == whole.outputs
     assert parts.entry == whole.entry
+
+
+def test_a_copy_of_an_input_record_is_written_as_it_came_in_its_place_among_the_outputs() -> None:
+    class Copying(CountingProcessor):
+        def process(self, batch: Batch, state, emit) -> None:
+            for row, value in enumerate(batch.values):
+                emit(row, Copy("calls.speech", batch.keys[row], value))
+                emit(row, ActivityWindow(conversation_id="c", session_id="s", origin=NOWHERE))
+
+        def expire(self, stream_time_ms, state, emit) -> None:
+            emit(Copy("calls.speech", None, b"expired"))
+
+    driver = Driver(Copying())
+    for number, timestamp in enumerate((0, 1, 1000)):
+        driver.send(frame(1, number), timestamp_ms=timestamp)
+    driver.run(2)
+    values = [record.value for record in driver.log]
+    copies = [output for output in driver.outputs if output.topic == "calls.speech"]
+    assert [copy.value for copy in copies] == [b"expired", *values[:2], b"expired", values[2]]
+    assert [copy.key for copy in copies] == [None, b"conversation", b"conversation", None, b"conversation"]
+    assert [copy.timestamp_ms for copy in copies] == [0, 0, 1, 1000, 1000]
+    windows = [(r.origin.offset, r.origin.index) for r in driver.records("calls.activity")]
+    assert windows == [(0, 2), (1, 1), (2, 2)]

@@ -56,7 +56,7 @@ def test_everything_under_processors_and_sinks_can_be_replayed_or_says_why_not()
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are():
-    with pytest.raises(ConfigError, match=r"cognigy, loss, recording_sync, silence, transcription"):
+    with pytest.raises(ConfigError, match=r"cognigy, loss, recording_sync, silence, speech, transcription"):
         stage("silense", AROUND)
 
 

@@ -15,7 +15,7 @@ ORIGIN = Origin(topic=EVENTS, partition=0, offset=0, index=0)
 
 def test_every_topic_but_the_audio_topics_is_taken_in():
     left_out = {topic.name for topic in topics.PUBLIC} - {topic.name for topic in SOURCES}
-    assert left_out == {"calls.audio", "calls.bot-audio"}
+    assert left_out == {"calls.audio", "calls.speech", "calls.bot-audio"}
 
 
 def test_an_entry_says_where_its_record_stood_and_what_it_said():
