@@ -9,7 +9,7 @@ and records behind a session's end are not.
 
 A frame is held until enough audio followed it for its span to be certain, 0.7 s by default; so its copy comes later
 than the frame. In a session the order stays, between sessions it may change. State: that of silence, and the frames
-held: about 16 kB for a stereo call in G.711.
+held: about 20 kB for a stereo call in G.711.
 
 What it does not do: it changes nothing on calls.audio, and a hole in the sequence of calls.speech is no loss.
 """
