@@ -47,7 +47,7 @@ _BURST = 100
 _LOAD_PROCESSES = 1
 _FINEST = 100
 _LONGEST_WAIT_S = 10.0
-_CALLS = (2000, 3000, 4000)
+_CALLS = (2000, 3000, 4000, 6000)
 """Rounds that grow, with frames of 200 ms; with shorter ones in proportion fewer calls."""
 _USUAL_FRAME_MS = 200
 _READ_S = 15.0

@@ -62,7 +62,7 @@ AUDIO = Topic("calls.audio", _CONVERSATION, records.AudioFrame, "ingest", _INGES
 EVENTS = Topic("calls.events", _CONVERSATION, records.CallEvent, "ingest", _INGEST, 7 * _DAY_MS, log_append_time=True)
 SILENCE = Topic("calls.silence", _CONVERSATION, records.SilenceEvent, "silence", _EXACT, 7 * _DAY_MS)
 ACTIVITY = Topic("calls.activity", _CONVERSATION, records.ActivityWindow, "silence", _EXACT, 7 * _DAY_MS)
-SPEECH = Topic("calls.speech", _CONVERSATION, records.AudioFrame, "speech", _EXACT, 7 * _DAY_MS)
+SPEECH = Topic("calls.speech", _CONVERSATION, records.AudioFrame, "speech", _EXACT, _DAY_MS)
 LOSS = Topic("calls.loss", _CONVERSATION, records.LossReport, "loss", _EXACT, 7 * _DAY_MS)
 UTTERANCES = Topic("calls.utterances", _CONVERSATION, records.Utterance, "transcription", _DETERMINISTIC, 7 * _DAY_MS)
 BOT = Topic("calls.bot", _CONVERSATION, records.BotTurn, "cognigy", _DETERMINISTIC, 7 * _DAY_MS)

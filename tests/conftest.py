@@ -1,4 +1,4 @@
-"""What holds for every test: the shared broker, Hypothesis without deadlines, nothing left of tasks or logging settings.
+"""What holds for every test: the shared broker, Hypothesis without deadlines, no tasks or logging settings left.
 
 And how a run is shared by several processes.
 """

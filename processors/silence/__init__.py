@@ -6,7 +6,7 @@ decoded by its codec; what cannot be decoded here (Opus, comfort noise) counts a
 
 Speech is a voice, silence is quiet; music, ringing and key tones are neither, and a caller who hears music is not in
 dead air. The trained detector of `audio.vad` tells them apart at 8, 16, 24, 32 and 48 kHz; other rates, and other
-choices of `SILENCE_DETECTOR`, go by level, where what is loud is speech. A block of 20 ms is told of when the one behind
+choices of `SILENCE_DETECTOR`, go by level, where what is loud is speech. A block of 20 ms is told when the one behind
 it is complete, so everything comes that much later. A span that is certain is announced; it is stated whole, with its
 level, when it ends. `SILENCE_THRESHOLDS` sets other limits for single organisations and queues.
 

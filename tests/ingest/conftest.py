@@ -8,7 +8,7 @@ import uvloop
 
 
 def pytest_asyncio_loop_factories(
-    config: pytest.Config,  # noqa: ARG001 - the hook's
-    item: pytest.Item,  # noqa: ARG001
+    config: pytest.Config,
+    item: pytest.Item,
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"uvloop": uvloop.new_event_loop}
