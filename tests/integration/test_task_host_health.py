@@ -57,9 +57,8 @@ class Watched:
         return await run("silence", settings, start, signals=False)
 
     async def get(self, path: str) -> str:
-        async with HttpClient("admin", timeout_s=10) as client:
-            # /readyz is 503 on purpose, which the client takes for an overload: ask below it
-            return (await client._pools[0].client.get(f"http://127.0.0.1:{self.port}{path}")).text
+        async with HttpClient("admin", timeout_s=10, any_status=True) as client:
+            return (await client.request("GET", f"http://127.0.0.1:{self.port}{path}")).body.decode()
 
     async def metrics(self) -> dict[str, float]:
         """All samples by name, those of one name summed."""

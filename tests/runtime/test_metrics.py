@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from runtime import metrics
 
 COMPONENTS = (
-    "service|http|websocket|oauth|registry|task|forwarder|ingest|sink|silence|recording|audit|loss"
+    "service|http|websocket|oauth|registry|task|forwarder|ingest|sink|silence|speech|recording|audit|loss"
     "|transcription|cognigy|monitor"
 )
 UNITS = "seconds|bytes|ratio|info|records|jobs|open|owned|paused|samples|dbfs|timestamp"
