@@ -1,9 +1,8 @@
 """Audio that was read waits for what is more urgent: the requests, pings and ends of all others."""
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 
+from ingest.turnstile import Line
 from runtime.clock import Clock
 
 _SLICE_S = 0.002
@@ -12,37 +11,28 @@ _MANY = 1_000
 _MOST_BYTES = 8_192
 
 
-class Later:
-    """Calls back everyone who waits, in order, for a slice of each turn of the running loop.
+class Later(Line):
+    """Lets those who wait act for a slice of each turn.
 
     An answer is then late by the reading of the others' audio, and not by the way of that audio into the outlet, which
     takes longer. The slice is short, for at each turn those who came meanwhile are answered.
     """
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
-        self._waiting: deque[Callable[[], None]] = deque()
 
     @property
     def full(self) -> bool:
         """True where so many wait that whoever comes had better act at once, so that less is read."""
         return len(self._waiting) >= _MANY
 
-    def wait(self, act: Callable[[], None]) -> None:
-        """Let `act` be called soon, never at once."""
-        self._waiting.append(act)
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._turn)
-
-    def _turn(self) -> None:
+    def _let_in(self) -> None:
         until_s = self._clock.monotonic_s() + _SLICE_S
         while self._waiting:
-            self._waiting[0]()
-            self._waiting.popleft()
+            self._waiting.popleft()()
             if self._clock.monotonic_s() >= until_s:
                 break
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._turn)
 
 
 class Unheard:

@@ -44,3 +44,22 @@ async def test_after_a_long_turn_as_many_more_enter_as_came_due_in_it():
         await asyncio.sleep(0)
     assert len(entered) - before > 10
     assert entered == list(range(len(entered)))
+
+
+async def test_who_fails_keeps_nobody_waiting():
+    errors, entered = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    line = Turnstile(1)
+
+    def fail() -> None:
+        raise ValueError("injected")
+
+    line.wait(fail)
+    line.wait(partial(entered.append, 1))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    line.wait(partial(entered.append, 2))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert [str(error) for error in errors] == ["injected"]
+    assert entered == [1, 2]
