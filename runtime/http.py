@@ -102,7 +102,7 @@ class HttpClient:
             raise ConfigError([message]) from error
         timeout = httpx2.Timeout(timeout_s, connect=connect_timeout_s or timeout_s)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._headers = _DEFAULT_HEADERS if credentials is None else _DEFAULT_HEADERS | _basic(*credentials)
+        self._headers = _DEFAULT_HEADERS if credentials is None else _DEFAULT_HEADERS | basic(*credentials)
         self._urls: dict[str, httpx2.URL] = {}
         self._pools = [_Pool(_transport(context, size), size) for size in _sizes(connections)]
 
@@ -219,7 +219,7 @@ def _transport(context: ssl.SSLContext, connections: int) -> httpx2.AsyncHTTPTra
     return httpx2.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
 
 
-def _basic(user: str, password: str) -> dict[str, str]:
+def basic(user: str, password: str) -> dict[str, str]:
     """Return the header of basic authentication (RFC 7617)."""
     return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 

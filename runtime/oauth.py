@@ -8,7 +8,6 @@ URL, a log line or an error.
 """
 
 import asyncio
-import base64
 import math
 import random
 import re
@@ -21,7 +20,7 @@ from pydantic import SecretStr
 
 from runtime.clock import Clock
 from runtime.errors import ConfigError, PeerError, Unavailable
-from runtime.http import HttpClient, Response
+from runtime.http import HttpClient, Response, basic
 from runtime.log import Logger, get_logger
 from runtime.metrics import OAUTH_REQUESTS
 
@@ -73,7 +72,6 @@ class TokenSource:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        credentials = f"{client_id}:{client_secret.get_secret_value()}".encode()
         self._http = http
         self._url = url
         self._clock = clock
@@ -82,7 +80,7 @@ class TokenSource:
         self._draw = draw
         self._log: Logger = get_logger("oauth")
         self._headers = {
-            "authorization": f"Basic {base64.b64encode(credentials).decode()}",
+            **basic(client_id, client_secret.get_secret_value()),
             "content-type": "application/x-www-form-urlencoded",
             "accept": "application/json",
         }
