@@ -28,8 +28,8 @@ class OurBridge:
     """Our transport behind the same interface."""
 
     def __init__(self, url: str) -> None:
-        fields = {"url": url + "?{conversation_id}", "auth": "none", "quiet_s": bridge.QUIET_S, "first_delay_s": 0.01}
-        self._settings = BridgeSettings(**fields, attempts=1000)
+        fields = {"url": url + "?{conversation_id}", "auth": "none", "quiet_s": bridge.QUIET_S}
+        self._settings = BridgeSettings(**fields, first_delay_s=0.01, longest_delay_s=0.05, attempts=1000)
         self._client: BridgeClient | None = None
         self._asked = 0
 
