@@ -5,13 +5,18 @@ import contextlib
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-TURNS = 60
-"""How often a condition is looked at, 10 ms apart: a slow machine takes longer for a turn, and has as many."""
+PATIENT = 6000
+"""How often what must come about is looked for, 10 ms apart, before it is taken never to come."""
+IMPATIENT = 60
+"""How often where a defect keeps it from coming: each of them waits in vain, and ours comes about well before."""
+
+_turns = ContextVar("turns", default=PATIENT)
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,12 @@ def _judged(subject: Subject):
     if not subject.faulty:
         yield
         return
-    with pytest.raises(AssertionError):
-        yield
+    before = _turns.set(IMPATIENT)
+    try:
+        with pytest.raises(AssertionError):
+            yield
+    finally:
+        _turns.reset(before)
 
 
 def shows(ours: Callable[..., Any], sound: Callable[..., Any] | None = None, **faulty: Callable[..., Any]):
@@ -62,9 +71,9 @@ def shows(ours: Callable[..., Any], sound: Callable[..., Any] | None = None, **f
     return decorate
 
 
-async def eventually(condition: Callable[[], object], turns: int = TURNS) -> None:
-    """Return when the condition holds; an assertion fails when it does not within so many turns of the loop."""
-    for _ in range(turns):
+async def eventually(condition: Callable[[], object], factor: int = 1) -> None:
+    """Return when the condition holds; an assertion fails when it does not. `factor`: how slow it is."""
+    for _ in range(_turns.get() * factor):
         if condition():
             return
         await asyncio.sleep(0.01)
@@ -72,11 +81,11 @@ async def eventually(condition: Callable[[], object], turns: int = TURNS) -> Non
     raise AssertionError(message)
 
 
-async def ends(work: Coroutine[Any, Any, Any], turns: int = TURNS) -> Any:
-    """Return what the work returns or raises; an assertion fails when it hangs."""
+async def ends(work: Coroutine[Any, Any, Any], factor: int = 1) -> Any:
+    """Return what the work returns or raises; an assertion fails when it hangs. `factor`: how slow it is."""
     task = asyncio.get_running_loop().create_task(work)
     try:
-        await eventually(task.done, turns)
+        await eventually(task.done, factor)
     finally:
         task.cancel()
         await asyncio.wait([task])

@@ -113,6 +113,6 @@ async def test_each_answer_to_the_handshake_means_what_it_says(make):
             return f"token-{next(fresh)}"
 
         async with Peer(statuses=(status,)).serving() as peer:
-            found[status] = await ends(make(peer.url, token), turns=200)
+            found[status] = await ends(make(peer.url, token), factor=4)
             assert len(set(peer.bearers)) == len(peer.bearers)
     assert found == meant

@@ -83,7 +83,7 @@ async def test_never_more_questions_at_once_than_the_limit(make, stand_in):
     server.script.extend(Fault(delay_s=0.005) for _ in names)
     asker = await made(make, names)
     async with running(asker.run()):
-        await eventually(lambda: len(server.asked) == len(names), turns=200)
+        await eventually(lambda: len(server.asked) == len(names), factor=4)
     assert 1 < server.most_at_once <= AT_ONCE
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-ANSWER_S, QUIET_S, CONNECT_S = 0.15, 0.05, 0.3
+ANSWER_S, QUIET_S, CONNECT_S = 0.6, 0.2, 1.2
 
 
 class Bridge:

@@ -6,7 +6,7 @@ import contextlib
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-PATIENCE_S = 0.05
+PATIENCE_S = 0.2
 
 
 async def waits_for_open_only(url: str) -> None:

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 SUBSCRIPTION = json.dumps({"interactions": [{"interactionId": "call"}]})
-INACTIVITY_S = 0.05
+INACTIVITY_S = 0.3
 
 
 class Following:
