@@ -23,7 +23,7 @@ asyncio.set_event_loop(None)
 settings.register_profile("callstream", deadline=None, print_blob=True)
 settings.load_profile("callstream")
 
-GRACE_S = 1.0
+GRACE_S = 5.0
 """What is being closed at the end of a test may take a moment on the loop."""
 
 

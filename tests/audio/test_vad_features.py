@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from audio.vad_features import BANDS, FEATURES, FRAME, HISTORY, LIMIT, MEMORY, Scratch, extract
+from audio.vad_features import BANDS, FEATURES, FRAME, HISTORY, LIMIT, MEMORY, extract
+from audio.vad_matrix import Scratch
 
 RATE_HZ = 8000
 SCRATCH = Scratch()

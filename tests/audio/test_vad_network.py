@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from audio.vad_features import FEATURES, LIMIT, Scratch
+from audio.vad_features import FEATURES, LIMIT
+from audio.vad_matrix import Scratch
 from audio.vad_network import HEADS, STEPS, UNITS, Weights, advance, trained, written
 
 

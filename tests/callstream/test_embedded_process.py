@@ -33,7 +33,7 @@ def started(*command: str) -> subprocess.Popen[bytes]:
 
 
 async def said(path: Path, word: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not has_said(path, word):
             await asyncio.sleep(0.01)
 
@@ -96,7 +96,7 @@ async def test_a_child_ends_when_its_starter_is_killed(tmp_path: Path):
         assert is_running(pid)
         process.kill()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while is_running(pid):
             await asyncio.sleep(0.02)
     assert not is_running(pid)

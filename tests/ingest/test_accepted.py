@@ -35,7 +35,7 @@ __all__ = ["keys", "outlet"]
 async def silent_sockets(server, number: int):
     """Connections that send no request; the server has them all."""
     writers = [(await asyncio.open_connection("127.0.0.1", server.port))[1] for _ in range(number)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(server._asking) < number:
             await asyncio.sleep(0.001)
     try:
@@ -89,7 +89,7 @@ async def test_too_many_sockets_that_ask_nothing_get_503_and_do_not_stay_in_the_
             assert (await said(call))["type"] == "opened"
         assert found.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: 1\r\n" in found
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while server._asking:
                 await asyncio.sleep(0.001)
         async with dial(server):
@@ -125,7 +125,7 @@ async def turn_awaited(server, monkeypatch, request: bytes):
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(request)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not waiting:
                 await asyncio.sleep(0.001)
         yield waiting.pop(), reader
@@ -207,7 +207,7 @@ async def test_who_asked_in_time_is_answered_though_its_turn_came_after_the_dead
         turn_awaited(server, monkeypatch, request_bytes) as (enter, reader),
     ):
         (accepted,) = server._asking
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not accepted._overdue:
                 await asyncio.sleep(0.001)
         assert accepted in server._asking
@@ -517,7 +517,7 @@ async def test_of_a_crowd_a_few_are_accepted_at_each_turn(outlet, keys):
     async with serving(outlet, keys) as server:
         crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
         counts = [0]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(server._all) < len(crowd):
                 await asyncio.sleep(0)
                 counts.append(len(server._all))

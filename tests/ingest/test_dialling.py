@@ -66,7 +66,7 @@ class Rig(Dialling):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             tasks.create_task(self.run())
             await asyncio.sleep(0)
             yield
@@ -328,7 +328,7 @@ async def test_a_drain_before_it_runs_dials_nobody():
     follow(rig, "a")
     rig.drain()
     rig.keep_alive()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await rig.run()
     assert rig.machines[0].connections == 0
 

@@ -268,7 +268,7 @@ async def test_a_registry_that_does_not_answer_holds_nobody_up():
         await asyncio.Event().wait()
 
     world.follower._means = replace(world.follower._means, resolve=hang)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         await world.follower.took([unknown, world.row(wish("a"))])
         assert set(world.dialled.followed) == {("media-streams", "a")}
         turning = tasks.create_task(world.follower.turn())

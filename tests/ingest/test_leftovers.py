@@ -17,7 +17,7 @@ OURS = ("audio.", "ingest.", "runtime.", "schemas.", "websockets.server.")
 
 
 async def gone(server) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while server._sessions or server.connections or server._asking:
             await asyncio.sleep(0.005)
     # the task of the last call ends in the turns behind that

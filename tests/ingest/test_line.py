@@ -198,7 +198,7 @@ class Rig:
     @asynccontextmanager
     async def running(self, pipe: Pipe | None = None) -> AsyncIterator[None]:
         """Run the line, and drain it at the end; begin as soon as it serves `pipe`, or has dialled in vain."""
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             tasks.create_task(self.line.run())
             while not (pipe.sent if pipe is not None else self.dialer.idle.is_set()):
                 await asyncio.sleep(0)
@@ -311,7 +311,7 @@ async def test_a_drain_ends_a_connection_the_way_of_its_protocol():
 
 async def test_a_drain_between_two_connections_waits_for_none():
     rig = Rig(Pipe(LOST), policy=PATIENT)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(rig.line.run())
         await rig.dialer.idle.wait()
         rig.line.drain()
@@ -321,7 +321,7 @@ async def test_a_drain_between_two_connections_waits_for_none():
 
 async def test_a_drain_ends_a_rest():
     rig = Rig(SPENT, policy=PATIENT, rest_s=3600)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(rig.line.run())
         while rig.dialer.script:
             await asyncio.sleep(0)
@@ -398,7 +398,7 @@ async def test_what_calls_have_to_say_keeps_its_order_behind_a_message_that_is_b
     pipe = Pipe()
     pipe.blocked = True
     rig = Rig(pipe)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(rig.line.run())
         await rig.until(lambda: rig.machines[0].connections)
         for number in (2, 3):
@@ -448,7 +448,7 @@ async def test_the_last_call_that_goes_ends_the_line():
 @pytest.mark.parametrize("script", [(), (SPENT,)], ids=["while it dials", "while it rests"])
 async def test_the_last_call_that_goes_ends_the_wait_for_a_connection(script):
     rig = Rig(*script, policy=PATIENT, rest_s=3600)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(rig.line.run())
         await rig.until(lambda: not rig.dialer.script and (script or rig.dialer.idle.is_set()))
         await asyncio.sleep(0)
@@ -541,7 +541,7 @@ async def test_the_last_call_that_goes_while_a_refusing_peer_is_closed_ends_the_
 
     pipe.close = close
     rig = Rig(pipe, policy=PATIENT, rest_s=3600)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await rig.line.run()
     assert rig.outlet.marks() == [("OPENED", "UNKNOWN"), ("CLOSED", "END")]
 

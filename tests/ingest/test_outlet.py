@@ -118,7 +118,7 @@ def record(number: int, key: bytes = b"call", topic: str = AUDIO, size: int = 0)
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -251,7 +251,7 @@ async def test_without_kafka_the_end_comes_when_the_budget_is_spent():
     outlet = outlet_of(broker)
     outlet.put([record(0)])
     outlet.close(0.05)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await outlet.run()
     assert outlet.unacknowledged == 1
 
@@ -279,7 +279,7 @@ async def test_with_nothing_to_write_the_end_does_not_wait_for_kafka():
     broker = Broker()
     broker.reachable = False
     outlet = outlet_of(broker)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(outlet.run())
         await until(lambda: outlet._report.said)
         outlet.close(600)

@@ -35,7 +35,7 @@ async def call(outlet, keys):
 
 
 async def read(accepted, frames: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(accepted._unheard) < frames:
             await asyncio.sleep(0.001)
 
@@ -56,7 +56,7 @@ async def test_the_end_of_the_connection_comes_behind_the_audio_in_front_of_it(c
     await connection.send(FRAME)
     await read(accepted, 1)
     connection.transport.abort()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "CLOSED" not in outlet.kinds():
             await asyncio.sleep(0.001)
     assert outlet.kinds() == ["OPENED", "AUDIO", "CLOSED"]
@@ -66,7 +66,7 @@ async def test_of_one_connection_no_more_waits_than_is_read_at_a_turn(call, outl
     connection, _, accepted, later = call
     for _ in range(-(-MOST_BYTES // len(FRAME))):
         await connection.send(FRAME)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while outlet.kinds().count("AUDIO") < -(-MOST_BYTES // len(FRAME)):
             await asyncio.sleep(0.001)
     assert len(accepted._unheard) == 0
@@ -77,7 +77,7 @@ async def test_where_too_many_wait_audio_is_heard_at_once(call, outlet):
     connection, _, accepted, later = call
     later.full = True
     await connection.send(FRAME)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while outlet.kinds() != ["OPENED", "AUDIO"]:
             await asyncio.sleep(0.001)
     assert later.waiting == []

@@ -385,8 +385,8 @@ async def test_a_stop_ends_what_was_dialled_the_way_the_peers_expect_it(base, to
             # our side of a handshake may take a moment longer
             await topic.until(lambda found: all(map(found.marks, DIALLED)))
             (media,), (app,) = peers.media.peers(CALL), peers.app.peers(SOCKET)
-        await asyncio.wait_for(media.wait_closed(), 5)
-        await asyncio.wait_for(app.wait_closed(), 5)
+        await asyncio.wait_for(media.wait_closed(), 30)
+        await asyncio.wait_for(app.wait_closed(), 30)
         assert {media.close_code, app.close_code} <= {1000, 1001}
     found = await topic.rest()
     for source in DIALLED:

@@ -82,7 +82,7 @@ class Table:
             stopping.set()
 
 
-async def until(condition, seconds: float = 20) -> None:
+async def until(condition, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)

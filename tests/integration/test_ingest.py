@@ -86,7 +86,7 @@ async def ingest(settings: IngestSettings) -> AsyncIterator[Service[IngestSettin
         assert await running == 0
 
 
-async def until(condition, seconds: float = 20) -> None:
+async def until(condition, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)

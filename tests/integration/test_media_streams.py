@@ -72,7 +72,7 @@ class Rig:
                 self.follow(*calls)
                 yield self
                 self.dialling.drain()
-                async with asyncio.timeout(2 * settings.media_streams.close_timeout_s + 2):
+                async with asyncio.timeout(2 * settings.media_streams.close_timeout_s + 10):
                     await running
 
     def follow(self, *calls: Call | str) -> None:

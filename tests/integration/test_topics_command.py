@@ -33,7 +33,7 @@ async def set_on(settings, name, **own):
 
 async def shown(settings, name, cleanup_policy):
     """Wait until the broker shows what its controller was told, and return the topic."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = (await describe(settings))[name]
             if found.settings["cleanup.policy"] == cleanup_policy:

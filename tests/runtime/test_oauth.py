@@ -104,7 +104,7 @@ async def asking(source, server, number):
     """Start so many tasks that ask, and return them when the request is on its way."""
     server.script.append(Fault(delay_s=0.05))
     tasks = [asyncio.get_running_loop().create_task(source.get()) for _ in range(number)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not server.requests:
             await asyncio.sleep(0.001)
     return tasks
@@ -356,7 +356,7 @@ async def test_while_the_background_renews_the_old_token_is_handed_out(kept, ser
     clock.advance(541)
     server.script.append(Fault(delay_s=0.05))
     running = asyncio.get_running_loop().create_task(kept.source.keep_fresh())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while server.requests < 2:
             await asyncio.sleep(0.001)
     assert await kept.source.get() == first
@@ -427,7 +427,7 @@ async def test_a_background_that_is_cancelled_while_it_asks_leaves_the_question_
     kept.source.invalidate(kept.source._token.value)
     server.script.append(Fault(delay_s=0.05))
     running = asyncio.get_running_loop().create_task(kept.source.keep_fresh())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while server.requests < 2:
             await asyncio.sleep(0.001)
         waiting = asyncio.get_running_loop().create_task(kept.source.get())

@@ -156,7 +156,7 @@ async def running(feed, sink, service=None, assigned=(ZERO,), **options):
     chosen = {"topics": ("calls.audio",), "membership": Membership.GROUP, "interval_s": 0.002, **options}
     host = SinkHost(service, sink, SinkOptions(**chosen))
     host.assigned(assigned)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(host.run(feed))
         yield host
         service.stopping.set()

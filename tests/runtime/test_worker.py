@@ -27,7 +27,7 @@ from tests.runtime.committed_log import CommittedLog
 from tests.runtime.counting import POISON, CountingProcessor
 from tests.runtime.test_task import frame
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 class Consumer:

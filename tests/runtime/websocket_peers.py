@@ -31,8 +31,8 @@ def dialer(url: str, policy: Policy = QUICK, clock: Clock | None = None, **more)
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Return when the condition holds; fail when it does not within five seconds."""
-    async with asyncio.timeout(5):
+    """Return when the condition holds; fail when it does not within half a minute."""
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 

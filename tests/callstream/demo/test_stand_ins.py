@@ -82,7 +82,7 @@ async def test_live_calls_begin_when_the_platform_was_asked_and_are_over_after_t
         assert running.url == running.live.server.url
         async with asyncio.TaskGroup() as tasks:
             playing = tasks.create_task(running.stream())
-            await asyncio.wait_for(player._begun.wait(), 5)
+            await asyncio.wait_for(player._begun.wait(), 30)
             player.report.ended = True
             running.live.server.note_change()
         await playing

@@ -185,7 +185,7 @@ async def test_messages_of_many_kilobytes_arrive_whole(keys):
 
 async def test_a_ping_of_the_websocket_has_its_pong_wherever_it_comes(keys):
     client, outlet = Client(), FakeOutlet()
-    async with serving(outlet, keys) as server, dial(server, fields=OPEN) as connection, asyncio.timeout(10):
+    async with serving(outlet, keys) as server, dial(server, fields=OPEN) as connection, asyncio.timeout(30):
         await (await connection.ping(b"before open"))
         await connection.send(client.open())
         await said(connection)

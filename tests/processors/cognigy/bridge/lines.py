@@ -35,7 +35,7 @@ class Line:
 
     async def send(self, one: BotInput) -> tuple[list, Ended]:
         """Send an input; return its events and what it came to."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             events = [event async for events in self.client.send(CALL, one) for event in events]
         assert isinstance(events[-1], Ended)
         return events[:-1], events[-1].verdict
