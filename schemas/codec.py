@@ -68,6 +68,7 @@ class SchemaStore:
             schema.local_id: WriterSchema(schema.local_id, schema.definition, schema.parsed) for schema in released()
         }
         self._write_ids = {folder: newest(folder).local_id for folder in FOLDERS.values()}
+        self._framings = {folder: framing(schema_id) for folder, schema_id in self._write_ids.items()}
 
     def get(self, schema_id: int) -> WriterSchema | None:
         """Return the schema with this id, or None when it is not known yet."""
@@ -87,6 +88,7 @@ class SchemaStore:
         schema = newest(folder)
         self._by_id[schema_id] = WriterSchema(schema_id, schema.definition, schema.parsed)
         self._write_ids[folder] = schema_id
+        self._framings[folder] = framing(schema_id)
 
     def write_id(self, folder: str) -> int:
         """Return the id to write this record with."""
@@ -98,7 +100,7 @@ class SchemaStore:
         Raises `TypeError`, `ValueError`, `KeyError` or `struct.error` for a record that breaks its own types.
         """
         folder = FOLDERS[type(record)]
-        return framing(self._write_ids[folder]) + _encoder(folder)(record, origin)
+        return self._framings[folder] + _encoder(folder)(record, origin)
 
     def decode(self, value: bytes | None, record_type: type[T]) -> T:
         """Return the record in framed bytes. Raises `InvalidRecord`, which names the defect."""
