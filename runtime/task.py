@@ -6,7 +6,8 @@ poll, cuts it where stream time crosses a second, calls the processor, and numbe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from operator import itemgetter
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,10 +26,10 @@ from schemas.topics import dead_letters, topic_of
 S = TypeVar("S")
 _Content = tuple[tuple[bytes | None, ...], list[bytes | None]]
 """Keys and values of a poll."""
+_ROW_AND_CALL = itemgetter(0, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One record for the task's output partition of `topic` (catalogue name)."""
 
     topic: str
@@ -113,11 +114,12 @@ class Task(Generic[S]):
         """
         values = [record.value for record in records]
         frames = decode(values, self._store)
-        for row, record in enumerate(records):
-            if record.offset in dead:
-                frames.kill(row, dead[record.offset])
-        keys = tuple(record.key for record in records)
-        time = self._time.advance(np.fromiter((record.timestamp for record in records), np.int64, len(records)))
+        if dead:
+            for row, record in enumerate(records):
+                if record.offset in dead:
+                    frames.kill(row, dead[record.offset])
+        keys = tuple([record.key for record in records])
+        time = self._time.advance(np.array([record.timestamp for record in records], np.int64))
         emitted = _Emitted(records)
         starts = sorted({0, *time.cuts})
         for start, stop in zip(starts, [*starts[1:], len(records)], strict=True):
@@ -226,7 +228,7 @@ class _Emitted:
 
     def outputs(self, topic: str, partition: int, store: SchemaStore) -> list[Output]:
         """Return everything in order: by row, what `expire` emitted first, dead letters last."""
-        self._found.sort(key=lambda item: item[:2])
+        self._found.sort(key=_ROW_AND_CALL)
         result: list[tuple[int, Output]] = []
         index, last = 0, -1
         for row, _, record in self._found:
@@ -236,18 +238,9 @@ class _Emitted:
             if isinstance(record, Copy):
                 result.append((row, Output(record.topic, record.key, record.value, cause.timestamp)))
                 continue
-            origin = Origin(topic=topic, partition=partition, offset=cause.offset, index=index)
-            result.append(
-                (
-                    row,
-                    Output(
-                        topic=topic_of(type(record)).name,
-                        key=record.conversation_id.encode(),
-                        value=store.encode(record, origin),
-                        timestamp_ms=cause.timestamp,
-                    ),
-                )
-            )
+            value = store.encode(record, Origin(topic=topic, partition=partition, offset=cause.offset, index=index))
+            key = record.conversation_id.encode()
+            result.append((row, Output(topic_of(type(record)).name, key, value, cause.timestamp)))
         if self.dead:
-            result = sorted(result + self.dead, key=lambda item: item[0])
+            result = sorted(result + self.dead, key=itemgetter(0))
         return [output for _, output in result]

@@ -245,7 +245,8 @@ class Worker(RebalanceListener, Generic[S]):  # type: ignore[misc]  # aiokafka s
             if unknown:
                 self._ask_first(host, unknown)
                 return
-        fresh = [record for record in records if record.offset >= host.position]
+        position = host.position
+        fresh = records if records[0].offset >= position else [each for each in records if each.offset >= position]
         if fresh and not host.process(fresh):
             position = await host.rewind()
             if host.task is not None:

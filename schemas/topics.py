@@ -125,15 +125,16 @@ def by_name(name: str) -> Topic:
     raise KeyError(name)
 
 
+# of topics that carry the same record the first counts
+_TOPIC_OF: Mapping[type[Record] | None, Topic] = MappingProxyType({topic.record: topic for topic in reversed(PUBLIC)})
+
+
 def topic_of(record_type: type[Record]) -> Topic:
     """Return the public topic that carries this record; of frames the one ingest writes, not that of copies.
 
     Raises `KeyError` for a record that is on no public topic.
     """
-    for topic in PUBLIC:
-        if topic.record is record_type:
-            return topic
-    raise KeyError(record_type.__name__)
+    return _TOPIC_OF[record_type]
 
 
 def dead_letters(group: str) -> Topic:
