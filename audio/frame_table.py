@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from audio.layout import BAD_CODE, FrameLayout, reader_fields
@@ -60,7 +59,8 @@ class FrameTable:
         self.ok = np.zeros(n, np.bool_)
         self.identified = np.zeros(n, np.bool_)
         self.errors: dict[int, str] = {}
-        self.codes = dict(zip(_ENUMS, np.zeros((len(_ENUMS), n), np.uint8), strict=True))
+        self._code_rows = np.zeros((len(_ENUMS), n), np.uint8)
+        self.codes = dict(zip(_ENUMS, self._code_rows, strict=True))
         self.flags = dict(zip(_BOOLEANS, np.zeros((len(_BOOLEANS), n), np.bool_), strict=True))
         self.matrix = np.full((len(_NUMBERS), n), -1.0)
         self.numbers = dict(zip(_NUMBERS, self.matrix, strict=True))
@@ -97,17 +97,14 @@ class FrameTable:
 
     def _bytes_at(self, starts: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
         """Return `size` bytes from each start, a row each."""
-        windows = as_strided(self.buffer, (len(self.buffer) - size + 1, size), (1, 1), writeable=False)
-        rows: NDArray[np.uint8] = windows[starts]
-        return rows
+        windows = np.ndarray((len(self.joined) - size + 1, size), np.uint8, self.joined, strides=(1, 1))
+        return windows[starts]
 
     def _copy(self, seen: NDArray[np.void], fixed: FrameLayout, target: slice | NDArray[np.int64]) -> NDArray[np.bool_]:
         """Copy the viewed fields into the columns; False where a byte is no symbol or no boolean."""
-        sound = np.ones(len(seen), np.bool_)
         for name, codes in fixed.codes.items():
-            known = codes[seen[name]]
-            sound &= known != BAD_CODE
-            self.codes[name][target] = known
+            self.codes[name][target] = codes[seen[name]]
+        sound: NDArray[np.bool_] = (self._code_rows[:, target] != BAD_CODE).all(axis=0)
         for name in _BOOLEANS:
             if name in fixed.names:
                 self.flags[name][target] = seen[name] != 0
@@ -132,11 +129,12 @@ class FrameTable:
         rest = self.lengths[rows] - behind
         start = self.starts[rows] + behind
         valid = np.zeros(len(rows), np.bool_)
+        smallest, largest = int(rest.min()), int(rest.max())
         for width, low, high in _VARINT_LIMITS:
+            if largest < width + low or smallest >= width + high:
+                continue
             size = rest - width
             fits = (size >= low) & (size < high)
-            if not fits.any():
-                continue
             zigzag = 2 * size
             for index in range(width):
                 byte = (zigzag >> (7 * index)) & 0x7F | (0x80 if index < width - 1 else 0)

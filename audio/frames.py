@@ -24,9 +24,10 @@ from schemas.symbols import FrameKind
 __all__ = ["SESSION_BYTES", "FrameEncoder", "Frames", "decode", "unknown_ids", "varint"]
 
 _AUDIO, _TICK = FrameKind.AUDIO.code, FrameKind.TICK.code
-_WITH_INFO = (FrameKind.OPENED.code, FrameKind.INFO.code)
+_OPENED, _INFO = FrameKind.OPENED.code, FrameKind.INFO.code
 # the kind is the first field, and its symbol n is written as 2n
-_INFO_KINDS = frozenset(bytes([2 * code]) for code in _WITH_INFO)
+_INFO_KINDS = frozenset(bytes([2 * code]) for code in (_OPENED, _INFO))
+_NOBODY = np.zeros(1, f"V{SESSION_BYTES}")[0]
 
 
 @dataclass(slots=True)
@@ -212,7 +213,7 @@ def _check_meaning(frames: Frames) -> None:
     """Fail the rows that are well formed but cannot be what they say."""
     tick = frames.kind == _TICK
     audio = frames.kind == _AUDIO
-    nobody = frames.session_id == np.zeros(1, f"V{SESSION_BYTES}")[0]
+    nobody = frames.session_id == _NOBODY
     checks = (
         ((frames.sequence < 0) & ~tick, "the sequence is negative"),
         (nobody & ~tick, "the session id is zero"),
@@ -232,7 +233,7 @@ def _check_meaning(frames: Frames) -> None:
 
 
 def _read_infos(frames: Frames, store: SchemaStore) -> None:
-    for row in np.flatnonzero(frames.ok & np.isin(frames.kind, _WITH_INFO)).tolist():
+    for row in (frames.ok & ((frames.kind == _OPENED) | (frames.kind == _INFO))).nonzero()[0].tolist():
         try:
             frames.infos[row] = store.decode(frames.payload(row), SessionInfo)
         except InvalidRecord as error:

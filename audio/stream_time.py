@@ -37,9 +37,14 @@ class StreamTime:
         """Take the broker timestamps of consecutive records in; at least one."""
         before = self.max_timestamp_ms if self.max_timestamp_ms >= 0 else int(timestamps_ms[0])
         running = np.maximum(np.maximum.accumulate(timestamps_ms), before)
-        steps = np.minimum(np.diff(running, prepend=before), STEP_CAP_MS)
-        stream = self.now_ms + np.cumsum(steps)
-        lifted = np.diff(running // _SECOND_MS, prepend=self.max_timestamp_ms // _SECOND_MS) > 0
+        steps = running.copy()
+        steps[1:] -= running[:-1]
+        steps[0] -= before
+        stream = self.now_ms + np.minimum(steps, STEP_CAP_MS).cumsum()
+        second = running // _SECOND_MS
+        cuts = ((second[1:] > second[:-1]).nonzero()[0] + 1).tolist()
+        if second[0] > self.max_timestamp_ms // _SECOND_MS:
+            cuts.insert(0, 0)
         self.max_timestamp_ms = int(running[-1])
         self.now_ms = int(stream[-1])
-        return Advance(stream, np.flatnonzero(lifted).tolist())
+        return Advance(stream, cuts)
