@@ -12,12 +12,13 @@ packed and restored like any array. Rows of zeros are streams that have not begu
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.vad_features import FRAME, HISTORY, MEMORY, Scratch, extract
+from audio.vad_features import FRAME, HISTORY, MEMORY, extract
+from audio.vad_matrix import Scratch
 from audio.vad_network import DELAYS, UNITS, Weights, advance, trained
 
 FRAME_SAMPLES: Final = FRAME
@@ -29,6 +30,7 @@ NUMBERS: Final = MEMORY + UNITS + 2
 _SPEECH, _ACTIVE = NUMBERS - 2, NUMBERS - 1
 _ON: Final = np.float32(0.3)
 _OFF: Final = np.float32(-0.7)
+_NEVER: Final = np.float32(-8)
 _ACTIVE_HEAD: Final = DELAYS
 
 
@@ -53,6 +55,12 @@ class Answers:
     active: NDArray[np.bool_]
     odds: NDArray[np.float32]
 
+    @classmethod
+    def quiet(cls, streams: int) -> Self:
+        """Return what is said of quiet where nobody asked: no speech, beyond doubt."""
+        speech, active = np.zeros((2, streams), np.bool_)
+        return cls(speech, active, np.full(streams, _NEVER))
+
 
 class VoiceDetector:
     """The detector with its weights. What it keeps between steps is no memory but room to work in: one per thread.
@@ -73,7 +81,7 @@ class VoiceDetector:
     def step(self, state: VadState, streams: NDArray[np.intp] | slice, samples: NDArray[np.int16]) -> Answers:
         """Bring the chosen rows of `state` one frame on. `samples` is (streams, FRAME_SAMPLES); no row twice."""
         scratch, count = self._scratch, len(samples)
-        numbers = scratch.array("numbers", NUMBERS, count).view(np.float32).reshape(-1, count)[:NUMBERS]
+        numbers = scratch.singles("numbers", NUMBERS, count)
         numbers[:] = state.numbers[streams].T
         history = state.history[streams].copy()
         features = extract(history, numbers[:MEMORY], samples, scratch)
@@ -85,6 +93,24 @@ class VoiceDetector:
         state.numbers[streams] = numbers.T
         state.history[streams] = history
         return Answers(speech, active, odds[self.delay_frames])
+
+    def heed(
+        self, state: VadState, streams: NDArray[np.intp], samples: NDArray[np.int16], heeded: NDArray[np.bool_]
+    ) -> Answers:
+        """Step the rows that are `heeded`; of the others it is known that they are quiet.
+
+        A frame passed over leaves a stream as it was, but for the samples the next frame's spectrum begins with.
+        """
+        if heeded.all():
+            return self.step(state, streams, samples)
+        index = np.flatnonzero(heeded)
+        answers = Answers.quiet(len(streams))
+        if len(index):
+            said = self.step(state, streams[index], samples[index])
+            answers.speech[index], answers.active[index], answers.odds[index] = said.speech, said.active, said.odds
+        rest = np.flatnonzero(~heeded)
+        state.history[streams[rest]] = samples[rest, FRAME_SAMPLES - HISTORY :]
+        return answers
 
     def run(
         self, state: VadState, rows: NDArray[np.intp], frames: NDArray[np.int16]

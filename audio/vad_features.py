@@ -2,19 +2,20 @@
 
 One step takes the next frame of every stream: 160 samples at 8 kHz. All streams are columns of the same arrays, and
 each operation works on every column alone, so neither the neighbours nor their number can change a result. Sums are
-of whole numbers below 2^53, so their order cannot either. Logarithms are made of the bits of a double and a parabola
-(error below 0.03 dB), because libraries differ in the last bit.
+of whole numbers below 2^53, so their order cannot either, and matrices may do them (`audio.vad_matrix`). Logarithms are
+made of the bits of a double and a parabola (error below 0.03 dB), because libraries differ in the last bit.
 
 Of the spectrum (256 samples with the 96 of the frame before, Hann window) the bins below 94 Hz are left out: direct
 current and most of mains hum never count.
 """
 
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from audio.vad_matrix import Scratch, multiply
 
 Real = NDArray[np.float64]
 Memory = NDArray[np.float32]
@@ -35,13 +36,15 @@ BANDS: Final = len(_EDGES)
 
 _BAND_RANGES: Final = tuple(pairwise((*_EDGES, _LAST_BIN - _FIRST_BIN)))
 _BAND_THIRDS: Final = ((0, 9), (9, 13), (13, BANDS))
-_QUARTERS: Final = tuple(pairwise(range(0, BANDS + 1, 4)))
 _BIN_THIRDS: Final = tuple((_BAND_RANGES[low][0], _BAND_RANGES[high - 1][1]) for low, high in _BAND_THIRDS)
 _PER_BIN: Final = np.array([[1 / (high - low)] for low, high in _BIN_THIRDS])
 
-_VOICED_BINS: Final = slice(2, 56)
-_LAG_BINS: Final = 65
-_LAGS: Final = slice(10, 62)
+_LOW_BIN: Final = 2
+_VOICED: Final = 54
+"""Bins from 62 Hz up in which voices have their first partials: the lower half of the band."""
+
+_LAGS: Final = range(10, 62)
+_LAG_SIZE: Final = 128
 _PARTS: Final = 8
 _STEPS: Final = 8.0
 """Steps of a level per doubling of power: 0.38 dB."""
@@ -56,6 +59,16 @@ _HUSH_PART: Final = 400.0
 _REST: Final = 400.0
 """An eighth of a thousandth of power: how little counts in a tone's neighbourhood and between glottal pulses."""
 
+# Rows of what logarithms are taken of: bands, their sum, thirds of the band per bin, what is left beside a tone, the
+# parts of the frame in time, their sum, and the tip.
+_TOTAL: Final = BANDS
+_THIRDS: Final = slice(BANDS + 1, BANDS + 4)
+_GROUPS: Final = BANDS + 4
+_BESIDE: Final = _GROUPS
+_TIMES: Final = slice(_GROUPS + 1, _GROUPS + 1 + _PARTS)
+_ENERGY, _TIP = range(_GROUPS + 1 + _PARTS, _GROUPS + 3 + _PARTS)
+_LOGS: Final = _TIP + 1
+
 # Rows of a stream's memory.
 _FLOOR: Final = slice(0, BANDS)
 _MEAN: Final = slice(BANDS, 2 * BANDS)
@@ -69,48 +82,54 @@ FEATURES: Final = 3 * BANDS + BANDS // 4 + SCALARS
 LIMIT: Final = 255.0
 """No feature is larger, either way."""
 
-_RISE: Final = 0.16
-_FALL: Final = 0.3
-_RISE_LOW: Final = 0.8
-_START: Final = 400.0 - 128.0
-_OLD: Final = 250.0
-_CLEAR: Final = 16.0
+_ONE: Final = np.float32(1)
+_RISE: Final = np.float32(0.16)
+_FALL: Final = np.float32(0.3)
+_RISE_LOW: Final = np.float32(0.8)
+_FALL_PEAK: Final = np.float32(-0.06)
+_MEAN_PART: Final = np.float32(0.12)
+_SPREAD_PART: Final = np.float32(0.06)
+_SWING_PART: Final = np.float32(0.02)
+_START: Final = np.float32(400 - 128)
+_OLD: Final = np.float32(250)
+_CLEAR: Final = np.float32(16)
+_NEIGHBOURS: Final = np.arange(-2, 3)[:, np.newaxis]
+
+
+def _groups() -> Real:
+    """Return what sums bins to bands, to all, and to thirds of the band: (_GROUPS, bins), of 0 and 1."""
+    ranges = (*_BAND_RANGES, (0, _LAST_BIN - _FIRST_BIN), *_BIN_THIRDS)
+    at = np.arange(_LAST_BIN - _FIRST_BIN)
+    return np.stack([(at >= low) & (at < high) for low, high in ranges]).astype(np.float64)
+
+
+def _lag_weights() -> tuple[Real, Real]:
+    """Return the cosines that turn magnitudes into lag 0 and `_LAGS`, in steps of 2^-15, and each lag's weight.
+
+    The weight makes up for the window, which overlaps itself less and less.
+    """
+    lags = np.array((0, *_LAGS))
+    cosines = np.rint(2**15 * np.cos(2 * np.pi / _LAG_SIZE * np.outer(lags, np.arange(_LOW_BIN, _LOW_BIN + _VOICED))))
+    spectrum = np.abs(np.fft.rfft(_WINDOW, 2 * _SIZE)) ** 2
+    shape = np.fft.irfft(spectrum)[::2]
+    weight = 512 * np.minimum(np.sqrt(shape[0] / shape[list(_LAGS)]), 1.6)
+    return cosines, weight[:, np.newaxis]
+
+
+_GROUP_WEIGHTS: Final = _groups()
+_COSINES, _LAG_WEIGHT = _lag_weights()
+_LAG_REST: Final = _REST * 2**15 * _LAG_SIZE / 2
 
 
 def _log2(values: Real) -> Real:
     """Return binary logarithms of positive doubles from their bits."""
-    bits = values.view(np.int64) * 2.0**-52 - 1023.0
+    bits = values.view(np.int64).astype(np.float64)
+    bits *= 2.0**-52
+    bits -= 1023.0
     rest = bits - np.floor(bits)
-    logs: Real = bits + 0.3465 * rest * (1.0 - rest)
-    return logs
-
-
-def _group_sums(rows: Real | NDArray[np.int64], ranges: Iterable[tuple[int, int]]) -> Real:
-    """Return the sums of ranges of rows: whole numbers, so any order will do."""
-    return np.stack([np.add.reduce(rows[low:high], axis=0) for low, high in ranges]).astype(np.float64, copy=False)
-
-
-def _levels(power: Real) -> Real:
-    return np.rint(_log2(power) * _STEPS)
-
-
-class Scratch:
-    """Room for what lives no longer than a step, kept from step to step: to fetch it anew costs as much as the work.
-
-    Nothing is read from it that the same step has not written. One name is one place: what is no longer needed makes
-    room, so that a step stays in the cache.
-    """
-
-    def __init__(self) -> None:
-        self._room: dict[str, Real] = {}
-
-    def array(self, name: str, rows: int, columns: int) -> Real:
-        """Return (rows, columns) of doubles with anything in them."""
-        size = rows * columns
-        room = self._room.get(name)
-        if room is None or len(room) < size:
-            room = self._room[name] = np.empty(size)
-        return room[:size].reshape(rows, columns)
+    rest *= 0.3465 * (1.0 - rest)
+    bits += rest
+    return bits
 
 
 def extract(
@@ -129,138 +148,143 @@ def extract(
         whole[new, :HISTORY] = samples[new, :1]
     whole[:, HISTORY:] = samples
     history[:] = samples[:, FRAME - HISTORY :]
-    power = _power(whole, scratch)
-    bins = scratch.array("bins", _LAST_BIN - _FIRST_BIN, streams)
-    np.add(power[:, _FIRST_BIN:_LAST_BIN].T, _HUSH, out=bins)
-    sums = _group_sums(bins, _BAND_RANGES)
-    out = scratch.array("features", FEATURES, streams)
+    out = scratch.singles("features", FEATURES, streams)
     scalars = out[3 * BANDS + BANDS // 4 :]
-    _track(sums, memory, out, scalars)
-    strongest = np.argmax(power[:, _FIRST_BIN:_LAST_BIN], axis=1)
-    _tone(bins, sums, strongest, scalars[6:11], scratch)
+    values = scratch.array("values", _LOGS, streams)
+    power = _power(whole, scratch)
     _voice(power, memory, scalars[11:13], scratch)
-    _shape(whole, scalars[13:22], scratch)
-    np.clip(np.rint(out, out=out), -LIMIT, LIMIT, out=out)
-    found = scratch.array("found", FEATURES, streams).view(np.float32).reshape(-1, streams)[:FEATURES]
-    np.copyto(found, out, casting="same_kind")
-    return found
+    bins = power[_FIRST_BIN - _LOW_BIN :]
+    bins += _HUSH
+    multiply(_GROUP_WEIGHTS, bins, values[:_GROUPS])
+    values[_THIRDS] *= _PER_BIN
+    strongest = _beside(bins, values)
+    _times(whole, values, scratch)
+    logs = _log2(values)
+    scalars[8:11] = (logs[_THIRDS] - _mean_logs(bins, scratch)) * 32 - 8
+    levels = np.rint(np.multiply(logs, _STEPS, out=logs), out=logs)
+    scalars[6] = (levels[_TOTAL] - levels[_BESIDE]) * 2
+    scalars[7] = np.minimum(strongest, 127) * 2
+    _track(levels[: BANDS + 1].astype(np.float32), memory, out, scalars)
+    _shape(levels, scalars[13:22])
+    np.rint(out, out=out)
+    np.maximum(out, np.float32(-LIMIT), out=out)
+    return np.minimum(out, np.float32(LIMIT), out=out)
 
 
 def _power(whole: Real, scratch: Scratch) -> Real:
-    """Return the power of each bin, (streams, bins), as whole numbers."""
+    """Return the power of each bin from `_LOW_BIN` on, (bins, streams), as whole numbers."""
     windowed = np.multiply(whole, _WINDOW, out=scratch.array("windowed", *whole.shape))
     parts = scratch.array("spectrum", len(whole), _SIZE + 2)
     np.fft.rfft(windowed, out=parts.view(np.complex128))
     np.square(parts, out=parts)
-    power = np.add(parts[:, 0::2], parts[:, 1::2], out=scratch.array("power", len(whole), _SIZE // 2 + 1))
+    first, last = 2 * _LOW_BIN, 2 * _LAST_BIN
+    power = scratch.array("power", _LAST_BIN - _LOW_BIN, len(whole))
+    np.add(parts[:, first:last:2].T, parts[:, first + 1 : last : 2].T, out=power)
     return np.rint(power, out=power)
 
 
-def _track(sums: Real, memory: Memory, out: Real, scalars: Real) -> None:
-    """Set the features of level against what was before, and follow it: floor, mean, spread, peak."""
-    bands = _levels(sums)
-    level = _levels(sums.sum(axis=0))
-    age = memory[_AGE]
-    new = age == 0
-    floor, mean, spread = memory[_FLOOR], memory[_MEAN], memory[_SPREAD]
-    np.copyto(floor, np.minimum(bands, _START), where=new)
-    np.copyto(mean, bands, where=new)
-    np.copyto(memory[_LOW], np.minimum(level, _START + 16), where=new)
-    np.copyto(memory[_PEAK], np.maximum(level, _START), where=new)
-    change = bands - mean
-    out[:BANDS] = (bands - floor) * 1.5
-    out[BANDS : 2 * BANDS] = bands - level + 24
-    out[2 * BANDS : 3 * BANDS] = change * 1.5
-    low, peak = memory[_LOW], memory[_PEAK]
-    mean += 0.12 * change
-    spread += 0.06 * (change * change - spread)
-    deviation = np.sqrt(spread)
-    groups = _group_sums(np.rint(deviation * 16), _QUARTERS)
-    out[3 * BANDS : 3 * BANDS + BANDS // 4] = groups * 0.125
-    gap = bands - floor
-    floor += np.where(gap < 0, gap * _FALL, np.minimum(gap, _RISE))
-    rise = level - low
-    low += np.where(rise < 0, rise * _FALL, np.minimum(rise, _RISE_LOW))
-    fall = level - peak
-    peak += np.where(fall > 0, fall * _FALL, np.maximum(fall, -0.06))
-    clear = np.count_nonzero(gap > _CLEAR, axis=0)
-    swing = np.abs(level - low) - memory[_SWING]
-    memory[_SWING] += 0.02 * swing
-    scalars[0] = (level - _START) * 0.75
-    scalars[1] = rise * 1.5
-    scalars[2] = level - peak
-    scalars[3] = clear * 12
-    scalars[4] = memory[_SWING]
-    scalars[5] = age
-    memory[_AGE] = np.minimum(age + 1, _OLD)
-
-
-def _tone(bins: Real, sums: Real, at: NDArray[np.intp], scalars: Real, scratch: Scratch) -> None:
-    """Set how much stands in single bins: the strongest with its neighbours, where, flatness low, middle and high."""
-    total = sums.sum(axis=0)
-    columns = np.arange(bins.shape[1])
-    near = bins[at, columns]
-    for step in (-2, -1, 1, 2):
-        near = near + bins[np.minimum(np.maximum(at + step, 0), len(bins) - 1), columns]
-    rest = np.maximum(total - near, 0.0) + total * (1 / 4096)
-    scalars[0] = (_levels(total) - _levels(rest)) * 2
-    scalars[1] = np.minimum(at, 127) * 2.0
-    # whole numbers, so that the order of their sum does not matter: logarithms in steps of 2^-8
-    bits = np.right_shift(bins.view(np.int64), 44, out=scratch.array("windowed", *bins.shape).view(np.int64))
-    logs = _group_sums(bits, _BIN_THIRDS)
-    means = _group_sums(sums, _BAND_THIRDS) * _PER_BIN
-    scalars[2:5] = (_log2(means) - (logs * _PER_BIN / 256 - 1023)) * 32 - 8
-
-
-def _voice(power: Real, memory: Memory, scalars: Real, scratch: Scratch) -> None:
+def _voice(power: Real, memory: Memory, scalars: Memory, scratch: Scratch) -> None:
     """Set how periodic the frame is at 66 to 400 Hz, and how far its period lies from the frame's before.
 
-    The autocorrelation of the lower half of the band, at half the rate.
+    The autocorrelation of the lower half of the band, at half the rate, of magnitudes: it is flatter than of powers.
     """
-    streams = len(power)
-    magnitude = scratch.array("spectrum", streams, 2 * _LAG_BINS).view(np.complex128)
-    magnitude[:] = 0
-    voiced = power[:, _VOICED_BINS]
-    roots = np.sqrt(voiced, out=scratch.array("ratio", *voiced.shape))
-    magnitude.real[:, _VOICED_BINS] = np.rint(roots, out=roots)
-    lags = np.fft.irfft(magnitude, out=scratch.array("windowed", streams, 2 * _LAG_BINS - 2))
-    ratio = np.divide(lags[:, _LAGS], lags[:, :1] + _REST, out=scratch.array("ratio", streams, len(_LAG_WEIGHT)))
+    streams = power.shape[1]
+    roots = np.sqrt(power[:_VOICED], out=scratch.array("windowed", _VOICED, streams))
+    np.rint(roots, out=roots)
+    lags = scratch.array("spectrum", len(_COSINES), streams)
+    multiply(_COSINES, roots, lags)
+    ratio = lags[1:]
+    ratio /= lags[0] + _LAG_REST
     ratio *= _LAG_WEIGHT
     np.rint(ratio, out=ratio)
-    at = np.argmax(ratio, axis=1)
-    best = ratio[np.arange(streams), at]
-    scalars[0] = best * 0.5
-    scalars[1] = np.minimum(np.abs(at - memory[_LAST_PITCH]), 20) * 6.0
+    at = np.argmax(ratio, axis=0)
+    scalars[0] = ratio[at, np.arange(streams)] * 0.5
+    scalars[1] = np.minimum(np.abs(at - memory[_LAST_PITCH]), 20) * 6
     memory[_LAST_PITCH] = at
 
 
-def _shape(whole: Real, scalars: Real, scratch: Scratch) -> None:
+def _beside(bins: Real, values: Real) -> NDArray[np.intp]:
+    """Set what is left beside the strongest bin and its neighbours; return which it is."""
+    strongest: NDArray[np.intp] = np.argmax(bins, axis=0)
+    near = np.minimum(np.maximum(strongest + _NEIGHBOURS, 0), len(bins) - 1)
+    total = values[_TOTAL]
+    left = total - bins[near, np.arange(bins.shape[1])].sum(axis=0)
+    values[_BESIDE] = np.maximum(left, 0.0) + total * (1 / 4096)
+    return strongest
+
+
+def _mean_logs(bins: Real, scratch: Scratch) -> Real:
+    """Return the mean logarithm of the bins in each third: flat where it is near the logarithm of their mean.
+
+    Logarithms in steps of 2^-8 are whole numbers, so that the order of their sum does not matter.
+    """
+    bits = np.right_shift(bins.view(np.int64), 44, out=scratch.array("windowed", *bins.shape).view(np.int64))
+    sums = np.empty((len(_BIN_THIRDS), bins.shape[1]))
+    for row, (low, high) in zip(sums, _BIN_THIRDS, strict=True):
+        np.copyto(row, np.add.reduce(bits[low:high], axis=0))
+    sums *= _PER_BIN / 256
+    sums -= 1023
+    return sums
+
+
+def _times(whole: Real, values: Real, scratch: Scratch) -> None:
     """Set where in the frame its energy lies: of the differences between samples, in parts of 2.5 ms, and the tip."""
-    steps = scratch.array("windowed", len(whole), FRAME)
-    np.subtract(whole[:, HISTORY:], whole[:, HISTORY - 1 : -1], out=steps)
-    squares = np.square(steps, out=steps).reshape(len(whole), _PARTS, FRAME // _PARTS)
-    energy = np.einsum("npk->np", squares)
-    parts = _levels(energy.T + _HUSH_PART)
+    streams = len(whole)
+    line, room = whole.reshape(-1), scratch.array("windowed", streams, _SIZE)
+    steps = room.reshape(-1)[1:]
+    # one run over all rows; what leads from one to the next is not looked at
+    np.subtract(line[1:], line[:-1], out=steps)
+    np.square(steps, out=steps)
+    squares = room[:, HISTORY:]
+    energy = np.einsum("npk->pn", squares.reshape(streams, _PARTS, FRAME // _PARTS))
+    np.add(energy, _HUSH_PART, out=values[_TIMES])
+    values[_ENERGY] = values[_TIMES].sum(axis=0)
+    np.add(squares.max(axis=1), _HUSH_PART / 20, out=values[_TIP])
+
+
+def _track(levels: Memory, memory: Memory, out: Memory, scalars: Memory) -> None:
+    """Set the features of level against what was before, and follow it: floor, mean, spread, peak."""
+    bands, level = levels[:BANDS], levels[_TOTAL]
+    age = memory[_AGE]
+    new = age == 0
+    floor, mean, spread = memory[_FLOOR], memory[_MEAN], memory[_SPREAD]
+    if new.any():
+        np.copyto(floor, np.minimum(bands, _START), where=new)
+        np.copyto(mean, bands, where=new)
+        np.copyto(memory[_LOW], np.minimum(level, _START + 16), where=new)
+        np.copyto(memory[_PEAK], np.maximum(level, _START), where=new)
+    change, gap = bands - mean, bands - floor
+    np.multiply(gap, np.float32(1.5), out=out[:BANDS])
+    np.subtract(bands, level - 24, out=out[BANDS : 2 * BANDS])
+    np.multiply(change, np.float32(1.5), out=out[2 * BANDS : 3 * BANDS])
+    mean += _MEAN_PART * change
+    spread += _SPREAD_PART * (change * change - spread)
+    deviation = np.rint(np.sqrt(spread) * 16).reshape(BANDS // 4, 4, -1)
+    np.multiply(deviation.sum(axis=1), np.float32(0.125), out=out[3 * BANDS : 3 * BANDS + BANDS // 4])
+    floor += np.minimum(np.maximum(gap, 0), _RISE) + np.minimum(gap, 0) * _FALL
+    low, peak = memory[_LOW], memory[_PEAK]
+    rise, fall = level - low, level - peak
+    low += np.where(rise < 0, rise * _FALL, np.minimum(rise, _RISE_LOW))
+    peak += np.where(fall > 0, fall * _FALL, np.maximum(fall, _FALL_PEAK))
+    swing = memory[_SWING]
+    swing += _SWING_PART * (np.abs(level - low) - swing)
+    scalars[0] = (level - _START) * np.float32(0.75)
+    scalars[1] = rise * np.float32(1.5)
+    scalars[2] = level - peak
+    scalars[3] = np.add.reduce(gap > _CLEAR, axis=0, dtype=np.float32) * 12
+    scalars[4] = swing
+    scalars[5] = age
+    memory[_AGE] = np.minimum(age + _ONE, _OLD)
+
+
+def _shape(levels: Real, scalars: Memory) -> None:
+    """Set how the frame's energy is spread over its parts: clicks fill few of them, a voice's pulses all."""
+    parts, tip = levels[_TIMES], levels[_TIP]
+    total = levels[_ENERGY] - 3 * _STEPS
     ordered = np.sort(parts, axis=0)
-    total = _levels(energy.sum(axis=1) + _HUSH_PART * _PARTS) - 3 * _STEPS
-    tip = _levels(squares.max(axis=(1, 2)) + _HUSH_PART / 20)
     scalars[0] = (total - ordered[4]) * 3
     scalars[1] = (total - ordered[0]) * 2
     scalars[2] = (tip - total) * 2
     scalars[3] = (ordered[7] - ordered[6]) * 3
-    scalars[4] = (parts[7] - total) * 2
-    scalars[5] = (parts[6] - total) * 2
-    scalars[6] = (parts[0] - total) * 2
-    scalars[7] = (parts[1] - total) * 2
-    scalars[8] = (total - _START) * 0.75
-
-
-def _lag_weight() -> Real:
-    """Return what makes up for the window, which overlaps itself less and less."""
-    spectrum = np.abs(np.fft.rfft(_WINDOW, 2 * _SIZE)) ** 2
-    shape = np.fft.irfft(spectrum)[::2]
-    weight: Real = 512 * np.minimum(np.sqrt(shape[0] / shape[_LAGS]), 1.6)
-    return weight
-
-
-_LAG_WEIGHT: Final = _lag_weight()
+    scalars[4:8] = (parts[[7, 6, 0, 1]] - total) * 2
+    scalars[8] = (total - float(_START)) * 0.75

@@ -1,8 +1,7 @@
 """The small network that weighs a frame's features: one gated recurrent unit of 32 states per stream, and its heads.
 
 What it sums are whole numbers: features and states of at most 255 steps times weights of at most 255, less than 2^24
-in all. Sums of such numbers in single precision are exact, so neither order nor shape nor fused instructions can
-change them, and matrices may be multiplied as the library likes. Everything else is one IEEE operation per number. No
+in all, so the products are exact (`audio.vad_matrix`). Everything else is one IEEE operation per number. No
 library function with a last bit of its own is used: the curve for both gates is a quotient of polynomials.
 """
 
@@ -13,7 +12,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.vad_features import FEATURES, Scratch
+from audio.vad_features import FEATURES
+from audio.vad_matrix import Scratch, multiply
 
 Single = NDArray[np.float32]
 
@@ -26,8 +26,6 @@ DELAYS: Final = 3
 HEADS: Final = DELAYS + 1
 STEPS: Final = 255.0
 _FORMAT: Final = "%.9g"
-_COLUMNS: Final = 32
-"""Streams multiplied at a time: so few that the library starts no threads for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +82,13 @@ def advance(weights: Weights, state: Single, features: Single, scratch: Scratch)
     """Bring `state` (UNITS, streams) one frame on; return the heads' log odds, (HEADS, streams)."""
     streams = state.shape[1]
     given, fed, gates, square, below = (
-        scratch.array(name, 2 * UNITS, streams).view(np.float32).reshape(-1, streams)[: 3 * UNITS]
-        for name in ("given", "fed", "gates", "square", "below")
+        scratch.singles(name, 3 * UNITS, streams) for name in ("given", "fed", "gates", "square", "below")
     )
     steps = np.float32(STEPS)
-    _multiply(weights.inputs, features, given)
+    multiply(weights.inputs, features, given)
     given *= weights.inputs_step
     given += weights.bias
-    _multiply(weights.state, np.rint(state * steps), fed)
+    multiply(weights.state, np.rint(state * steps), fed)
     fed *= weights.state_step
     both = slice(0, 2 * UNITS)
     np.add(given[both], fed[both], out=gates[both])
@@ -107,17 +104,10 @@ def advance(weights: Weights, state: Single, features: Single, scratch: Scratch)
     state *= gates[:UNITS]
     state += fresh
     odds = np.empty((HEADS, streams), np.float32)
-    _multiply(weights.heads, np.rint(state * steps), odds)
+    multiply(weights.heads, np.rint(state * steps), odds)
     odds *= weights.heads_step
     odds += weights.shift
     return odds
-
-
-def _multiply(matrix: Single, columns: Single, out: Single) -> None:
-    """Set `out` to the product of whole numbers whose sums stay below 2^24: exact, in whatever order it is summed."""
-    for low in range(0, columns.shape[1], _COLUMNS):
-        part = slice(low, low + _COLUMNS)
-        np.matmul(matrix, columns[:, part], out=out[:, part])
 
 
 def _curve(value: Single, square: Single, below: Single) -> None:
@@ -128,7 +118,8 @@ def _curve(value: Single, square: Single, below: Single) -> None:
     square += np.float32(27)
     square *= value
     np.divide(square, below, out=value)
-    np.clip(value, np.float32(-1), np.float32(1), out=value)
+    np.maximum(value, np.float32(-1), out=value)
+    np.minimum(value, np.float32(1), out=value)
 
 
 def _rounded(matrix: Single) -> tuple[Single, Single]:

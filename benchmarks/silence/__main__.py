@@ -17,10 +17,12 @@ from benchmarks.silence.cost import STREAMS, cost_us
 from benchmarks.silence.peers import Peer, document, installed, peers, timed
 from benchmarks.silence.scenes import Scene
 from benchmarks.silence.scoring import FRAME_MS, Decisions
+from benchmarks.silence.service import as_told
 from benchmarks.silence.split import CI_GENERATOR, GENERATOR, Part
 from benchmarks.silence.wavs import scenes_in
 
 _TOGETHER = 512
+_TOLD = "the service"
 _QUICK = 12
 
 
@@ -45,10 +47,10 @@ def own(samples: NDArray[np.int16], delay_frames: int = DELAY_FRAMES) -> list[De
 
 
 def ours() -> list[Peer]:
-    """Return the product's detector, first as it is used, then with its other delays."""
+    """Return the product's detector, first as it is used, then what the service makes of it, then its other delays."""
     others = [frames for frames in range(DELAYS) if frames != DELAY_FRAMES]
     slower = [Peer(f"callstream, {frames * FRAME_MS} ms later", partial(own, delay_frames=frames)) for frames in others]
-    return [Peer("callstream", own), *slower]
+    return [Peer("callstream", own), Peer(_TOLD, as_told), *slower]
 
 
 def judged(made: list[Scene], others: list[Peer]) -> list[report.Result]:
@@ -121,13 +123,16 @@ def main() -> None:
         raise SystemExit(message) from error
     results = judged(made, others)
     scores = report.table(made, results)
-    shown = [one for one in results if one.name == "callstream" or "Silero" in one.name or "mode 3" in one.name]
+    shown = [
+        one for one in results if one.name in {"callstream", _TOLD} or "Silero" in one.name or "mode 3" in one.name
+    ]
     report.conditions(made, shown)
     report.speechless(made, results)
     activity(made)
     costs = ", ".join(f"{streams}: {cost_us(streams):.1f}" for streams in STREAMS)
     print(f"\nus per frame of callstream, by streams stepped together: {costs}")
-    one, peer = scores["callstream"], next((scores[name] for name in scores if "Silero" in name), None)
+    one, told = scores["callstream"], scores[_TOLD]
+    peer = next((scores[name] for name in scores if "Silero" in name), None)
     result(
         "silence_quality",
         f1=one.f1,
@@ -138,6 +143,8 @@ def main() -> None:
         onset_p90_ms=one.onset_ms(90),
         silero_f1=peer.f1 if peer else "-",
         silero_event_f1=peer.event_f1 if peer else "-",
+        told_f1=told.f1,
+        told_event_f1=told.event_f1,
     )
 
 

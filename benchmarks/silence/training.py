@@ -17,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.vad_features import FEATURES, FRAME, HISTORY, MEMORY, Scratch, extract
+from audio.vad_features import FEATURES, FRAME, HISTORY, MEMORY, extract
+from audio.vad_matrix import Scratch
 from audio.vad_network import DELAYS, STEPS, UNITS, Weights, trained, written
 from benchmarks.silence import corpus, scenes, split
 from benchmarks.silence.scenes import Scene

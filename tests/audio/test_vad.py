@@ -158,3 +158,23 @@ def test_frames_of_a_poll_are_taken_in_turns(data):
 def test_a_delay_the_network_does_not_know_is_refused():
     with pytest.raises(ValueError, match="delay_frames is 3"):
         VoiceDetector(3)
+
+
+def test_streams_passed_over_are_quiet_and_stay_as_they_were_but_for_the_end_of_their_last_frame():
+    sound = np.concatenate((noise(0.2, 30), vowels(0.6), noise(0.4, 30)))
+    frames = sound.reshape(-1, 1, FRAME_SAMPLES).repeat(3, axis=1)
+    rows = np.array([4, 0, 2])
+    state = VadState.new(5)
+    for frame in frames[:40]:
+        DETECTOR.heed(state, rows, frame, np.ones(3, np.bool_))
+    before = state.numbers.copy()
+    others = VadState(state.history.copy(), before.copy())
+    answers = DETECTOR.heed(state, rows, frames[40], np.array([False, True, False]))
+    alone = DETECTOR.step(others, rows[1:2], frames[40, 1:2])
+    assert not answers.speech[[0, 2]].any()
+    assert not answers.active[[0, 2]].any()
+    assert answers.odds[[0, 2]].max() < -7
+    assert (answers.speech[1], answers.active[1], answers.odds[1]) == (alone.speech, alone.active, alone.odds)
+    assert (state.numbers[[4, 2]] == before[[4, 2]]).all()
+    assert (state.numbers[0] == others.numbers[0]).all()
+    assert (state.history[rows] == frames[40][:, FRAME_SAMPLES - state.history.shape[1] :]).all()

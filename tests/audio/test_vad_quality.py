@@ -8,6 +8,7 @@ from benchmarks.silence.__main__ import own
 from benchmarks.silence.codecs import lossy, round_trip
 from benchmarks.silence.peers import document, true_rms
 from benchmarks.silence.scoring import Decisions, score, total
+from benchmarks.silence.service import as_told
 from benchmarks.silence.split import CI_GENERATOR, GENERATOR, Part, part_of
 from benchmarks.silence.talk import closed
 from benchmarks.silence.wavs import scenes_in, stretches
@@ -95,7 +96,8 @@ def test_the_small_set_is_told_apart_as_well_as_promised():
     except corpus.Unreachable as error:
         pytest.skip(str(error))
     made = list(scenes.evaluation(scenes.Studio(clips, music, 20), CI_GENERATOR, gsm=False, every=12))
-    found = own(np.stack([scene.samples for scene in made]))
+    samples = np.stack([scene.samples for scene in made])
+    found = own(samples)
     scores = [score(scene.speech, one) for scene, one in zip(made, found, strict=True)]
     talk = total(one for scene, one in zip(made, scores, strict=True) if report.has_speech(scene))
     said = {scene.about["noise"]: one.speech.mean() for scene, one in zip(made, found, strict=True)}
@@ -106,3 +108,7 @@ def test_the_small_set_is_told_apart_as_well_as_promised():
     assert talk.onset_ms(50) <= 40
     for kind in ("ringback", "busy", "dtmf", "clicks", "line", "silence"):
         assert said[f"no speech: {kind}"] <= 0.1
+    told = [score(scene.speech, one) for scene, one in zip(made, as_told(samples), strict=True)]
+    spans = total(one for scene, one in zip(made, told, strict=True) if report.has_speech(scene))
+    assert spans.f1 > 0.93
+    assert spans.event_f1 > 0.9

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from audio.vad import VoiceDetector
 from processors.silence.logic import SilenceProcessor
 from processors.silence.tuning import Tuning
 from schemas.symbols import Channels, Codec, FrameKind, SilenceEventKind
@@ -25,6 +26,25 @@ def test_a_voice_is_speech_and_a_tone_is_neither_speech_nor_silence():
     assert found.totals[0].sound_ms == pytest.approx(2000, abs=100)
     assert found.totals[0].speech_ms == pytest.approx(2700, abs=400)
     assert {event.detector for event in found.events} == {"voice-1"}
+
+
+@pytest.mark.parametrize(("quiet", "share"), [(noise(8, 2), 0.1), (noise(8, 20), 0.5), (noise(8, 300), 1.0)])
+def test_the_detector_is_not_asked_about_quiet_that_goes_on(monkeypatch, quiet, share):
+    asked = 0
+    step = VoiceDetector.step
+
+    def counted(self, state, streams, samples):
+        nonlocal asked
+        asked += len(samples)
+        return step(self, state, streams, samples)
+
+    monkeypatch.setattr(VoiceDetector, "step", counted)
+    found = heard(vowels(2), quiet, vowels(2))
+    assert asked <= 200 + len(quiet) // 160 * share
+    if share < 1:
+        # what was passed over harms no edge
+        assert found.spans(*SPOKEN)[-1][2] == pytest.approx(10 * RATE_HZ, abs=RATE_HZ // 20)
+    assert found.totals[0].silence_ms >= 7_500
 
 
 @pytest.mark.parametrize(("before", "after"), [(30, 300), (100, 1000), (1000, 30)])
