@@ -22,13 +22,13 @@ from simulators.conversation import script
 from tests.faults.processors_under_test import POISON
 
 PARTITIONS = 4
-CALLS = 200
-FRAMES = 50_000
+CALLS = 80
+FRAMES = 20_000
 START_MS = 1_700_000_000_000
 CREATE_TIME = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
 RATE_HZ = 8000
 BYTES_PER_SAMPLE = 2
-OPEN_AT_ONCE = 60
+OPEN_AT_ONCE = 24
 IDLE_TICKS = 110
 """At ten seconds each: more than the quarter of an hour after which a call without records is closed."""
 BATCH_BYTES = 8 * 1024

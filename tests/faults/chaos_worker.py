@@ -2,7 +2,8 @@
 
 `python -m tests.faults.chaos_worker TOPIC KIND ORDERS PACE`
 
-The file PACE says for how many µs each record holds the worker up, so that a short log lasts through a schedule.
+The file PACE says for how many µs each record holds the worker up, so that a short log lasts through a schedule. Told
+not to wait, it also polls without the limit that goes with waiting.
 """
 
 import sys
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runtime import kafka
+from runtime import kafka, worker
 from runtime.processor import Batch, Emit
 from runtime.service import main
 from runtime.tuning import ProcessorSettings
@@ -21,10 +22,24 @@ from tests.faults.processors_under_test import KINDS, OUTPUTS
 
 FETCH_BYTES = 16 * 1024
 """A slow worker with much of one partition at hand would leave the others waiting."""
+UNLIMITED = 2_000
 
 
 def fetch_little() -> None:
     kafka._CONSUMER_DEFAULTS = {**kafka._CONSUMER_DEFAULTS, "max_partition_fetch_bytes": FETCH_BYTES}
+
+
+def poll_as_told(pace: Path) -> None:
+    """Poll as many records as there are once they need not last."""
+    limited = worker.poll
+
+    def most(max_records: int) -> int:
+        return max_records if int(pace.read_text()) else UNLIMITED
+
+    async def poll(consumer: Any, timeout_ms: int, max_records: int) -> Any:
+        return await limited(consumer, timeout_ms, most(max_records))
+
+    worker.poll = poll
 
 
 def slowed(kind: str, topic: str, pace: Path) -> Any:
@@ -45,6 +60,7 @@ def slowed(kind: str, topic: str, pace: Path) -> Any:
 def run(topic: str, kind: str, orders: Path, pace: Path) -> None:
     """Run until told to stop, and exit."""
     fetch_little()
+    poll_as_told(pace)
     watch_the_end_of_transactions(orders)
     watch_the_opening(orders)
 

@@ -20,9 +20,13 @@ from tests.faults.verdict import compare
 
 SETTLE_S = 90
 """Whoever has not recovered by then never will."""
-OBEY_S = 20
-ACTION_S = 6
-"""For how long a worker with one partition finds input while one thing is done to it."""
+OBEY_S = 8
+"""Whoever works has come through a commit by then; another one is asked."""
+OPEN_S = 20
+"""Whoever is to open a partition waits for a process to start and a group to move."""
+ACTION_S = 12
+"""For how long a worker with one partition finds input while one thing is done to it,
+unless that is beyond SLOWEST_US."""
 LOOK_S = 0.02
 CROWD = 6
 FEW = 4
@@ -184,8 +188,9 @@ class DisturbedRun:
         done = orders.carried_out(member.orders)
         done.unlink(missing_ok=True)
         orders.give(member.orders, action, step)
+        limit_s = OPEN_S if step in orders.OPENING else OBEY_S
         with suppress(TimeoutError):
-            async with asyncio.timeout(OBEY_S if len(self.fleet.members) <= FEW else 3):
+            async with asyncio.timeout(limit_s if len(self.fleet.members) <= FEW else 3):
                 while not done.exists():
                     await asyncio.sleep(LOOK_S)
         if not done.exists() and orders.withdraw(member.orders):

@@ -47,7 +47,8 @@ class Schedule:
         return any(action.kind in {"broker-in-commit", "outage"} for action in self.actions)
 
 
-STALLING = Timing(transaction_ms=2_000, session_ms=8_000)
+STALLING = Timing(transaction_ms=6_000, session_ms=14_000)
+"""A commit of a worker that is slow on purpose, on a machine that is slow too, has to fit into a transaction."""
 PROFILES: dict[str, tuple[tuple[str, ...], bool, Timing]] = {
     "zombies": (("zombie", "zombie-in-commit", "zombie-while-opening"), False, Timing()),
     "broker": (("broker-in-commit", "broker-hangs"), True, Timing()),

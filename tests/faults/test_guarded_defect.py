@@ -10,14 +10,14 @@ from runtime.config import KafkaSettings
 from runtime.kafka import KafkaError, start_admin
 from tests.faults import orders
 from tests.faults.call_log import InputLog, create_outputs, rows, undisturbed, write
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import SLOWEST_US, Fleet
 from tests.faults.processors_under_test import OUTPUTS, processor
 from tests.faults.schedule import Timing
 from tests.faults.verdict import Verdict, compare
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 
-DEADLINE_S = 60
+DEADLINE_S = 150
 TIMING = Timing(session_ms=1_500)
 ENGINE, PLAIN = "tests.faults.chaos_worker", "tests.faults.plain_worker"
 UNFENCED = "tests.faults.unfenced_worker"
@@ -52,6 +52,8 @@ async def zombie(kafka: str, log: InputLog, module: str, step: str, folder: Path
     (folder / name).mkdir()
     await create_outputs(settings, OUTPUTS["mirror"])
     fleet = Fleet(settings, log.topic, "mirror", TIMING, False, folder / name, module)
+    # nobody is to be through before the order to freeze is out
+    fleet.set_pace(SLOWEST_US)
     try:
         async with asyncio.timeout(DEADLINE_S):
             first = fleet.start()

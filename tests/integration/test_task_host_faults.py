@@ -80,11 +80,11 @@ async def test_a_worker_frozen_beyond_its_transaction_timeout_goes_on_with_its_p
 ) -> None:
     await cluster.append(0, frames(1, 40))
     async with process(
-        cluster, tmp_path, "alone", "commit", transaction_timeout_ms=1000, session_timeout_ms=10_000
+        cluster, tmp_path, "alone", "commit", transaction_timeout_ms=2000, session_timeout_ms=15_000
     ) as p:
         await p.frozen()
         await cluster.append(0, frames(1, 40, start=40))
-        await asyncio.sleep(3)
+        await asyncio.sleep(4)
         p.go_on()
         await cluster.settled()
         text = p.log.read_text()
