@@ -87,6 +87,8 @@ class SessionTable:
     def __init__(self) -> None:
         self._tally = Tally()
         self._slot_of: dict[bytes, int] = {}
+        self._order: list[int] | None = None
+        """The answer of `in_order`, until a session comes or goes."""
         self._free: list[int] = []
         self._texts: dict[int, tuple[str, SessionInfo | None, bytes]] = {}
         self.ids: list[bytes] = []
@@ -112,7 +114,9 @@ class SessionTable:
 
     def in_order(self) -> list[int]:
         """Return the used slots by session id, the only order outputs and snapshots may use."""
-        return [self._slot_of[session] for session in sorted(self._slot_of)]
+        if self._order is None:
+            self._order = [self._slot_of[session] for session in sorted(self._slot_of)]
+        return self._order.copy()
 
     def slot(self, session_id: bytes) -> int | None:
         """Return the slot of a session, or None."""
@@ -193,6 +197,7 @@ class SessionTable:
             self.infos.append(None)
             self._grow(slot + 1)
         self._slot_of[session] = slot
+        self._order = None
         self.ids[slot] = session
         self.conversations[slot] = conversation
         self.infos[slot] = None
@@ -268,6 +273,7 @@ class SessionTable:
             else:
                 del self._slot_of[self.ids[slot]]
                 self._free.append(slot)
+                self._order = None
         return sorted(closed_now, key=lambda slot: self.ids[slot])
 
     def snapshot(self) -> bytes:

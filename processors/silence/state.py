@@ -7,6 +7,7 @@ Snapshots hold each column in the narrowest integer that fits all its values, so
 """
 
 import struct
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -98,7 +99,7 @@ class SilenceState:
         self.fit()
         table = self.table.snapshot()
         order = self.table.in_order()
-        second = [index for index, slot in enumerate(order) if self._speaks(LANES * slot + 1)]
+        second = self._speaking([LANES * slot + 1 for slot in order])
         lanes = _lanes(order, second)
         columns = np.concatenate(
             (self.session[lanes].T, self.channel[lanes].reshape(len(lanes), SIDES * CHANNEL_COLUMNS).T)
@@ -114,8 +115,13 @@ class SilenceState:
         left: NDArray[np.int64] = (session[:, HEAD] - session[:, BLOCK]) * session[:, VOICED]
         return left
 
-    def _speaks(self, lane: int) -> bool:
-        return bool(self.session[lane, RATE]) or lane in self.orders.by_slot
+    def _speaking(self, lanes: list[int]) -> list[int]:
+        """Return which of these lanes have audio, or packets that wait."""
+        rates = self.session[lanes, RATE].tolist()
+        streams = self.orders.by_slot
+        return [
+            index for index, (lane, rate_hz) in enumerate(zip(lanes, rates, strict=True)) if rate_hz or lane in streams
+        ]
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "SilenceState":
@@ -151,9 +157,12 @@ def _lanes(order: list[int], second: list[int]) -> list[int]:
 def _packed(columns: NDArray[np.int64]) -> bytes:
     if columns.shape[1] == 0:
         return b""
-    magnitude = np.maximum(columns, ~columns).max(axis=1)
+    columns = np.ascontiguousarray(columns)
+    magnitude = np.maximum(columns.max(axis=1), ~columns.min(axis=1))
     codes = np.searchsorted(np.array((0x7F, 0x7FFF, 0x7FFFFFFF)), magnitude)
-    body = [column.astype(_WIDTHS[code]).tobytes() for column, code in zip(columns, codes.tolist(), strict=True)]
+    bounds = [0, *((codes[1:] != codes[:-1]).nonzero()[0] + 1).tolist(), len(codes)]
+    # neighbours of one width at once
+    body = [columns[start:stop].astype(_WIDTHS[codes[start]]).tobytes() for start, stop in pairwise(bounds)]
     return b"".join((bytes(codes.tolist()), *body))
 
 
