@@ -37,6 +37,9 @@ _QUIET_BIT: Final = 3
 ODDS_STEPS: Final = 16
 """Log odds are kept in whole numbers of this part."""
 
+_KEPT: Final = slice(columns.LATE_LEVEL, columns.LOUDEST + 1)
+"""LATE_LEVEL, LATE_BITS and LOUDEST, which stand side by side."""
+
 _MOST_ODDS: Final = 8 * ODDS_STEPS
 _HUSH: Final = 4096
 """36 dB, as a quotient of mean squares."""
@@ -184,9 +187,8 @@ class Hearing:
         told, level = out
         slot, side = entries.slot[index], entries.side[index]
         stream = slot * SIDES + side
-        channel = state.channel
-        own = channel[slot, side]
-        late, late_level, peak = own[:, columns.LATE_BITS], own[:, columns.LATE_LEVEL], own[:, columns.LOUDEST]
+        kept = state.channel.reshape(-1, columns.CHANNEL_COLUMNS)[:, _KEPT]
+        late_level, late, peak = kept[stream].T
         peak = peak - peak // _DECAY
         quiet = np.where(_loud(level, peak), 0, np.minimum((late >> _QUIET_BIT) + 1, _SETTLED))
         sound = _at_8_khz(state, stream, samples, factor)
@@ -197,12 +199,10 @@ class Hearing:
         spoken = answers.speech & loud
         told.bits[index] = (heard & loud) * ACTIVE | spoken * SPEECH
         odds = np.rint(answers.odds * np.float32(ODDS_STEPS))
-        told.odds[index] = np.clip(odds, -_MOST_ODDS, _MOST_ODDS).astype(np.int64)
+        told.odds[index] = np.minimum(np.maximum(odds, -_MOST_ODDS), _MOST_ODDS)
         likely = answers.active & _loud(level, peak)
         guess = likely * ACTIVE | (likely & spoken) * SPEECH | answers.active * HEARD_ACTIVE | quiet << _QUIET_BIT
-        channel[slot, side, columns.LATE_BITS] = guess
-        channel[slot, side, columns.LATE_LEVEL] = level
-        channel[slot, side, columns.LOUDEST] = peak
+        kept[stream] = np.stack((level, guess, peak), axis=1)
 
 
 def _loud(level: Numbers, peak: Numbers) -> NDArray[np.bool_]:
