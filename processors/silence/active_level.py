@@ -9,6 +9,7 @@ hangover. From how long each power of two was reached, and from the energy of th
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -29,31 +30,30 @@ _HANGOVER: Final = 10
 _BITS: Final = 4
 _MASK: Final = (1 << _BITS * _HANGOVER) - 1
 _THRESHOLDS: Final = (1 << _BITS) - 1
+_BACK: Final = np.arange(0, _BITS * _HANGOVER, _BITS)[:, np.newaxis]
 
 
-def follow(  # noqa: PLR0913, PLR0917 - blocks of channels
-    channel: Numbers, slot: Numbers, side: Numbers, first: NDArray[np.bool_], sums: Numbers, samples: Numbers
-) -> None:
+def follow(channel: Numbers, row: Numbers, first: NDArray[np.bool_], sums: Numbers, samples: Numbers) -> None:
     """Take complete blocks, by channel (`first` is True where one begins) and by time, into the rows of `channel`."""
-    begins = np.flatnonzero(first)
-    turn = np.arange(len(slot)) - np.repeat(begins, np.diff(begins, append=len(slot)))
+    begins = first.nonzero()[0]
+    of = first.cumsum() - 1
+    turn = np.arange(len(row)) - begins[of]
+    order, bounds = turn.argsort(kind="stable"), np.bincount(turn).cumsum().tolist()
     heard = np.sqrt(sums / samples) * (_MEAN_MAGNITUDE * _STEPS)
-    for number in range(int(turn.max(initial=-1)) + 1):
-        now = np.flatnonzero(turn == number)
-        at = (slot[now], side[now])
-        value = heard[now]
-        step = channel[(*at, columns.SMOOTH)] - value
-        smooth = value + step * _DECAY
-        smoother = value + (channel[(*at, columns.SMOOTHER)] - value) * _DECAY + step * _SECOND
-        reached = np.clip(np.frexp(smoother / _STEPS)[1], 0, _THRESHOLDS)
-        recent = (channel[(*at, columns.RECENT)] << _BITS & _MASK) | reached
-        highest = reached
-        for back in range(1, _HANGOVER):
-            highest = np.maximum(highest, recent >> _BITS * back & _THRESHOLDS)
-        channel[(*at, columns.SMOOTH)] = np.rint(smooth)
-        channel[(*at, columns.SMOOTHER)] = np.rint(smoother)
-        channel[(*at, columns.RECENT)] = recent
-        channel[(*at, columns.REACHED.start + highest)] += samples[now]
+    kept = channel[row[begins], columns.SMOOTH : columns.RECENT + 1].T
+    recents = np.empty(len(row), np.int64)
+    for low, high in pairwise((0, *bounds)):
+        now = order[low:high]
+        own, value = of[now], heard[now]
+        smooth, smoother, recent = kept[:, own]
+        step = smooth - value
+        smoother = value + (smoother - value) * _DECAY + step * _SECOND
+        reached = np.minimum(np.maximum(np.frexp(smoother / _STEPS)[1], 0), _THRESHOLDS)
+        recents[now] = recent = recent << _BITS & _MASK | reached
+        kept[0, own], kept[1, own], kept[2, own] = np.rint(value + step * _DECAY), np.rint(smoother), recent
+    channel[row[begins], columns.SMOOTH : columns.RECENT + 1] = kept.T
+    highest = np.maximum.reduce(recents >> _BACK & _THRESHOLDS)
+    np.add.at(channel.reshape(-1), row * channel.shape[1] + columns.REACHED.start + highest, samples)
 
 
 def level_dbfs(squares: int, reached: Sequence[int]) -> float | None:

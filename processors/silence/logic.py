@@ -12,11 +12,13 @@ from operator import itemgetter
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audio.frames import Frames
 from audio.session import SessionTable, Verdict
 from processors.silence import state as columns
 from processors.silence.breaks import Breaks
+from processors.silence.courses import Courses
 from processors.silence.hearing import Hearing
 from processors.silence.media import Numbers, Rows, media
 from processors.silence.ordering import Ordered, ordered, remaining
@@ -25,7 +27,6 @@ from processors.silence.report import EXPIRED, Report
 from processors.silence.state import SilenceState
 from processors.silence.stretches import Stretches
 from processors.silence.tuning import Tuning
-from processors.silence.units import heads_before
 from runtime.errors import StateCorrupted
 from runtime.processor import Batch, Emit, ExpireEmit
 from schemas.records import ActivityWindow, Derived, SilenceEvent
@@ -145,11 +146,20 @@ class SilenceProcessor:
         breaks = Breaks(state, self._tuning, self._hearing, report)
         stretches = Stretches(state, self._tuning, self._hearing, report)
         while len(rows):
-            rows = _interrupted(state, breaks, frames, rows)
-            if len(rows):
-                smooth = _smooth(state, rows)
-                stretches.take(frames, rows if smooth.all() else rows.take(smooth))
-                rows = rows.take(~smooth)
+            courses = Courses.of(state, rows)
+            odd = _disturbed(courses, rows)
+            if len(odd):
+                rows = _interrupted(breaks, frames, rows, courses, odd)
+                if len(rows) == 0:
+                    return
+                courses = Courses.of(state, rows)
+            smooth = _smooth(courses, rows)
+            if smooth is None:
+                stretches.take(frames, rows, courses)
+                return
+            front = rows.take(smooth)
+            stretches.take(frames, front, Courses.of(state, front))
+            rows = rows.take(~smooth)
 
 
 def _known(state: SilenceState, slot: int) -> int:
@@ -161,22 +171,27 @@ def _known(state: SilenceState, slot: int) -> int:
 
 def _cuts(frames: Frames) -> list[int]:
     cuts = {row for row in frames.infos if frames.sequence[row] != 0}
-    closed = np.flatnonzero((frames.kind == _CLOSED) & (frames.reason == _IDLE))
+    closed = ((frames.kind == _CLOSED) & (frames.reason == _IDLE)).nonzero()[0]
     cuts.update((closed + 1).tolist())
     return sorted(cuts - {0, len(frames)})
 
 
-def _interrupted(state: SilenceState, breaks: Breaks, frames: Frames, rows: Rows) -> Rows:
-    """Apply the interruptions at the front of each session; return the rows from its first audio on."""
-    bounds = np.append(np.flatnonzero(rows.firsts()), len(rows))
-    front = bounds[:-1]
-    session = state.session[rows.slot[front]]
+def _disturbed(courses: Courses, rows: Rows) -> Numbers:
+    """Return the sessions whose first row does not simply go on where their audio ended."""
+    session, front = courses.session, courses.begin
     known = media(session[:, columns.RATE], session[:, columns.LAYOUT], session[:, columns.ANALYSED])
     odd = rows.mark[front] | (rows.media[front] != known) | (rows.position[front] > session[:, columns.HEAD])
     odd |= session[:, columns.PAUSED] != 0
+    found: Numbers = odd.nonzero()[0]
+    return found
+
+
+def _interrupted(breaks: Breaks, frames: Frames, rows: Rows, courses: Courses, odd: Numbers) -> Rows:
+    """Apply the interruptions at the front of the odd sessions; return the rows from each one's first audio on."""
+    bounds = [*courses.begin.tolist(), len(rows)]
     kept = np.ones(len(rows), np.bool_)
-    for index in np.flatnonzero(odd).tolist():
-        at, stop = int(bounds[index]), int(bounds[index + 1])
+    for index in odd.tolist():
+        at, stop = bounds[index], bounds[index + 1]
         slot = int(rows.slot[at])
         while at < stop and rows.mark[at]:
             breaks.mark(slot, int(rows.row[at]), frames)
@@ -187,18 +202,15 @@ def _interrupted(state: SilenceState, breaks: Breaks, frames: Frames, rows: Rows
     return rows if kept.all() else rows.take(kept)
 
 
-def _smooth(state: SilenceState, rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return True on the rows up to each session's next interruption; its first row is none."""
-    first = rows.firsts()
-    front = np.flatnonzero(first)
-    before = heads_before(rows, first, state.session[rows.slot[front], columns.HEAD])
-    odd = rows.mark | (rows.position > before)
+def _smooth(courses: Courses, rows: Rows) -> NDArray[np.bool_] | None:
+    """Return True on the rows up to each session's next interruption; None where there is none."""
+    odd = rows.mark | (rows.position > courses.before)
     odd[1:] |= rows.media[1:] != rows.media[:-1]
-    odd[front] = False
-    if not odd.any():
-        return ~odd
-    count = np.cumsum(odd)
-    smooth: np.ndarray[tuple[int], np.dtype[np.bool_]] = count == count[front][np.cumsum(first) - 1]
+    odd[courses.begin] = False
+    if np.count_nonzero(odd) == 0:
+        return None
+    count = odd.cumsum()
+    smooth: NDArray[np.bool_] = count == count[courses.begin][courses.rank]
     return smooth
 
 

@@ -36,6 +36,9 @@ _SAMPLE_BYTES[[Codec.PCMU.code, Codec.PCMA.code]] = 1
 _SAMPLE_BYTES[[Codec.L16_LE.code, Codec.L16_BE.code]] = 2
 _CHANNELS: Final = np.ones(256, np.int64)
 _CHANNELS[[SWAPPED, _STEREO]] = 2
+_CHANNELS[Channels.UNKNOWN.code] = 0
+_LAYOUT: Final = np.arange(256)
+_LAYOUT[SWAPPED] = _STEREO
 _USED: Final = np.zeros(256, np.bool_)
 _USED[
     [
@@ -78,12 +81,6 @@ class Rows:
         """Return the rows where `chosen` is True."""
         return Rows(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-    def firsts(self) -> NDArray[np.bool_]:
-        """Return True where a session begins."""
-        first = np.ones(len(self.slot), np.bool_)
-        np.not_equal(self.slot[1:], self.slot[:-1], out=first[1:])
-        return first
-
 
 def rows_of(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Rows:
     """Return the accepted rows that tell something about the timeline, in the order they came."""
@@ -95,30 +92,35 @@ def usable(frames: Frames, slots: Numbers, accepted: NDArray[np.bool_]) -> Numbe
     """Return the accepted rows that tell something, by session. Audio that has no place on the timeline is left out."""
     placeable = (frames.sample_rate_hz >= _MIN_RATE_HZ) & (frames.sample_rate_hz <= _MAX_RATE_HZ)
     placeable &= (frames.position_samples >= 0) & (frames.position_samples < MAX_POSITION)
-    row = np.flatnonzero(accepted & _USED[frames.kind] & (placeable | (frames.kind != _AUDIO)))
-    return row[by_slot(slots[row])]
+    row = (accepted & _USED[frames.kind] & (placeable | (frames.kind != _AUDIO))).nonzero()[0]
+    chosen: Numbers = row[by_slot(slots[row])]
+    return chosen
 
 
 def described(frames: Frames, row: Numbers, slot: Numbers) -> Rows:
     """Return what these rows say; `slot` has the session of each."""
-    audio = frames.kind[row] == _AUDIO
+    mark = frames.kind[row] != _AUDIO
     channels = frames.channels[row]
-    sample_bytes = _SAMPLE_BYTES[frames.codec[row]] * _CHANNELS[channels] * (channels != Channels.UNKNOWN.code)
-    decoded = frames.payload_bytes[row] // np.maximum(sample_bytes, 1)
-    stated = np.clip(frames.duration_samples[row], 0, _MAX_SAMPLES)
-    layout = np.where(channels == SWAPPED, _STEREO, channels).astype(np.int64)
+    sample_bytes = _SAMPLE_BYTES[frames.codec[row]] * _CHANNELS[channels]
+    known = sample_bytes > 0
+    samples = frames.payload_bytes[row] // np.maximum(sample_bytes, 1)
+    if np.count_nonzero(known) < len(row):
+        samples = np.where(known, samples, np.clip(frames.duration_samples[row], 0, _MAX_SAMPLES))
+    position = frames.position_samples[row]
+    if np.count_nonzero(mark):
+        samples[mark], position[mark] = 0, -1
     return Rows(
         row=row,
         slot=slot,
-        mark=~audio,
-        media=media(frames.sample_rate_hz[row], layout, (sample_bytes > 0).astype(np.int64)),
-        position=np.where(audio, frames.position_samples[row], -1),
-        samples=np.where(audio, np.where(sample_bytes > 0, decoded, stated), 0),
+        mark=mark,
+        media=media(frames.sample_rate_hz[row], _LAYOUT[channels], known),
+        position=position,
+        samples=samples,
         sample_bytes=sample_bytes,
     )
 
 
-def media(rate_hz: Numbers, layout: Numbers, analysed: Numbers) -> Numbers:
+def media(rate_hz: Numbers, layout: Numbers, analysed: Numbers | NDArray[np.bool_]) -> Numbers:
     """Return rate, layout and decodability as one number."""
     return rate_hz << 8 | layout << 1 | analysed
 
@@ -130,12 +132,22 @@ def parts_of(number: int) -> tuple[int, int, int]:
 
 def distinct(values: Numbers) -> list[int]:
     """Return the values that occur, in their order."""
-    if len(values) and (values == values[0]).all():  # the usual poll, without sorting
+    if len(values) and np.count_nonzero(values != values[0]) == 0:  # the usual poll, without sorting
         return [int(values[0])]
     found: list[int] = np.unique(values).tolist()
     return found
 
 
+def some(index: Numbers, count: int) -> Numbers | slice:
+    """Return an index that chooses some of `count` elements; as a slice, which copies nothing, if it chooses all."""
+    return index if len(index) < count else slice(None)
+
+
 def block_start(block: int, rate_hz: int) -> int:
     """Return the first position of a block."""
     return -(-block * rate_hz // BLOCKS_PER_S)
+
+
+def block_starts(block: Numbers, rate_hz: Numbers) -> Numbers:
+    """Return the first position of each block."""
+    return (block * rate_hz + (BLOCKS_PER_S - 1)) // BLOCKS_PER_S

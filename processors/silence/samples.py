@@ -5,51 +5,30 @@ polls leaves no trace.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from audio import g711
 from audio.frames import Frames
 from processors.silence import state as columns
-from processors.silence.media import BLOCKS_PER_S, SWAPPED, Numbers, Rows, distinct
-from processors.silence.pieces import Pieces
+from processors.silence.courses import Courses, firsts
+from processors.silence.decoding import Pcm, decoded, ranges_of
+from processors.silence.media import BLOCKS_PER_S, Numbers, Rows, distinct, some
+from processors.silence.pieces import Pieces, placed
 from processors.silence.state import SilenceState
 from processors.silence.units import Units
 from processors.silence.voices import SIDES
-from schemas.symbols import Channels, Codec
-
-Pcm = NDArray[np.int16]
-
-_STEREO: Final = (Channels.EXTERNAL_INTERNAL.code, SWAPPED)
-_TABLES: Final = {Codec.PCMU.code: g711.PCMU, Codec.PCMA.code: g711.PCMA}
-_DTYPES: Final = {Codec.L16_LE.code: "<i2", Codec.L16_BE.code: ">i2"}
 
 
 @dataclass(frozen=True, slots=True)
 class PieceSamples:
-    """The samples of the pieces `index`, one after another: (SIDES, samples); one channel fills the first row.
+    """The samples of the pieces, one after another: (SIDES, samples); one channel fills the first row.
 
-    `lengths` has one number for each piece there is, 0 for those that have no samples or cannot be decoded.
+    `fresh` has the number of those of each session.
     """
 
     pcm: Pcm
-    lengths: Numbers
-
-    def sums(self) -> Numbers:
-        """Return the sum of each piece's samples, (SIDES, pieces)."""
-        found = np.zeros((SIDES, len(self.lengths)), np.int64)
-        filled = np.flatnonzero(self.lengths)
-        if len(filled):
-            lengths = self.lengths[filled]
-            length = int(lengths[0])
-            if (lengths == length).all():
-                found[:, filled] = self.pcm.reshape(SIDES, -1, length).sum(axis=2, dtype=np.int64)
-            else:
-                found[:, filled] = np.add.reduceat(self.pcm, np.cumsum(lengths) - lengths, axis=1, dtype=np.int64)
-        return found
+    fresh: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,53 +39,27 @@ class Lines:
     ends: Numbers
 
 
-def pcm_of(frames: Frames, rows: Rows, pieces: Pieces) -> PieceSamples:
+def samples_of(frames: Frames, rows: Rows, pieces: Pieces, courses: Courses) -> PieceSamples:
     """Return the samples of all pieces that can be decoded."""
-    lengths = (pieces.end - pieces.start) * (rows.sample_bytes > 0)[pieces.of]
-    index = np.flatnonzero(lengths)
-    if len(index) == 0:
-        return PieceSamples(np.zeros((SIDES, 0), np.int16), lengths)
-    of, length = pieces.of[index], lengths[index]
-    width = rows.sample_bytes[of]
-    begin = frames.payload_start[rows.row[of]] + (pieces.start[index] - rows.position[of]) * width
-    coding = frames.codec[rows.row[of]].astype(np.int64) << 8 | frames.channels[rows.row[of]]
+    begin, lengths, coding = placed(frames, rows, pieces.of, pieces.start, pieces.end)
+    fresh = np.add.reduceat(lengths, firsts(courses.rank[pieces.of]).nonzero()[0])
     codes = distinct(coding)
-    if len(codes) == 1:
-        return PieceSamples(_decoded(frames.buffer, begin, length, int(width[0]), codes[0]), lengths)
-    pcm = np.zeros((SIDES, int(length.sum())), np.int16)
-    place = np.cumsum(length) - length
+    if len(codes) == 1 and codes[0]:
+        return PieceSamples(decoded(frames.buffer, begin, lengths, codes[0]), fresh)
+    pcm = np.zeros((SIDES, int(lengths.sum())), np.int16)
+    place = lengths.cumsum() - lengths
     for code in codes:
-        mine = np.flatnonzero(coding == code)
-        found = _decoded(frames.buffer, begin[mine], length[mine], int(width[mine[0]]), code)
-        pcm[:, ranges(place[mine], length[mine])] = found
-    return PieceSamples(pcm, lengths)
-
-
-def _decoded(buffer: NDArray[np.uint8], begin: Numbers, length: Numbers, width: int, code: int) -> Pcm:
-    """Return the samples of pieces of one codec and layout."""
-    codec, channels = code >> 8, code & 0xFF
-    size = int(length[0]) * width
-    if (length == length[0]).all() and size:
-        # every range of this length as a row of a view; picking rows copies each at once
-        raw = as_strided(buffer, (len(buffer) - size + 1, size), (1, 1), writeable=False)[begin].reshape(-1)
-    else:
-        view = buffer.data
-        stops = (begin + length * width).tolist()
-        raw = np.frombuffer(b"".join([view[a:b] for a, b in zip(begin.tolist(), stops, strict=True)]), np.uint8)
-    table = _TABLES.get(codec)
-    samples: NDArray[np.generic] = raw.view(_DTYPES[codec]) if table is None else table.take(raw)
-    pcm = np.zeros((SIDES, int(length.sum())), np.int16)
-    if channels in _STEREO:
-        pcm[:] = samples.reshape(-1, SIDES).T[::-1] if channels == SWAPPED else samples.reshape(-1, SIDES).T
-    else:
-        pcm[0] = samples
-    return pcm
+        if code:
+            mine = (coding == code).nonzero()[0]
+            found = decoded(frames.buffer, begin[mine], lengths[mine], code)
+            pcm[:, ranges(place[mine], lengths[mine])] = found
+    return PieceSamples(pcm, fresh)
 
 
 def joined(state: SilenceState, slots: Numbers, waiting: Numbers, fresh: Numbers, pcm: Pcm) -> Lines:
     """Put what waits of each session's unfinished block, `waiting` samples, in front of its `fresh` ones in `pcm`."""
-    if not waiting.any():
-        return Lines(pcm, np.cumsum(fresh))
+    if np.count_nonzero(waiting) == 0:
+        return Lines(pcm, fresh.cumsum())
     total = waiting + fresh
     ends = np.cumsum(total)
     line = np.empty((SIDES, int(total.sum())), np.int16)
@@ -135,24 +88,18 @@ def blocks(line: Pcm, ends: Numbers, lengths: Numbers, rate_hz: int) -> Pcm:
     of the audio, and nothing is made up.
     """
     size = rate_hz // BLOCKS_PER_S
-    short = np.flatnonzero(lengths < size)
+    short = (lengths < size).nonzero()[0]
     if len(short) == 0:
-        return _before(line, ends, size)
+        return ranges_of(line, ends - size, size)
     found = np.empty((len(ends), size), np.int16)
-    whole = np.flatnonzero(lengths >= size)
+    whole = (lengths >= size).nonzero()[0]
     if len(whole):
-        found[whole] = _before(line, ends[whole], size)
+        found[whole] = ranges_of(line, ends[whole] - size, size)
     back = np.arange(-size, 0)
     for index in short.tolist():
         length = int(lengths[index])
         found[index] = line[int(ends[index]) - length :][:length][back % length]
     return found
-
-
-def _before(line: Pcm, ends: Numbers, size: int) -> Pcm:
-    step = line.strides[0]
-    rows: Pcm = as_strided(line, (len(line) - size + 1, size), (step, step), writeable=False)[ends - size]
-    return rows
 
 
 def ranges(begins: Numbers, lengths: Numbers) -> Numbers:
@@ -164,38 +111,41 @@ def ranges(begins: Numbers, lengths: Numbers) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The samples of a poll's sessions that the voice detector judges: session `slots[i]` is row i of `lines`."""
+    """The samples of a poll's sessions that the voice detector judges: session `i` of the poll is row `row[i]`.
 
-    slots: Numbers
+    `heads` is where each session's audio ends.
+    """
+
     lines: Lines
+    row: Numbers
     heads: Numbers
 
     def frames(self, units: Units, index: Numbers, side: Numbers, rate_hz: int) -> Pcm:
         """Return the last 20 ms of the chosen units, all of one rate, each on its `side`, sides in order."""
-        slot, end = units.slot[index], units.end[index]
-        rank = np.searchsorted(self.slots, slot)
-        ends = self.lines.ends[rank] - (self.heads[rank] - end)
+        rank, end = units.rank[index], units.end[index]
+        ends = self.lines.ends[self.row[rank]] - (self.heads[rank] - end)
         lengths = end - units.start[index]
-        cut = int(np.searchsorted(side, 1))
+        cut = int(side.searchsorted(1))
         first = blocks(self.lines.pcm[0], ends[:cut], lengths[:cut], rate_hz)
         if cut == len(side):
             return first
         return np.concatenate((first, blocks(self.lines.pcm[1], ends[cut:], lengths[cut:], rate_hz)))
 
 
-def sound_of(state: SilenceState, samples: PieceSamples, rows: Rows, pieces: Pieces, waiting: Numbers) -> Sound:
-    """Return the samples of the sessions the voice detector judges, and keep those of their unfinished blocks.
+def sound_of(
+    state: SilenceState, courses: Courses, waiting: Numbers, voiced: NDArray[np.bool_], samples: PieceSamples
+) -> Sound:
+    """Return the samples of the sessions that are `voiced`, and keep those of their unfinished blocks.
 
-    `waiting` says how many each session of `rows` had kept so far; its row of the state is behind these pieces.
+    `waiting` says how many each session had kept so far; `courses` has its row of the state behind these `samples`.
     """
-    session = state.session
-    all_slots = rows.slot[rows.firsts()]
-    chosen = (session[all_slots, columns.VOICED] != 0) & (session[all_slots, columns.ANALYSED] != 0)
-    slots = all_slots[chosen]
-    rank = np.searchsorted(all_slots, rows.slot[pieces.of])
-    fresh = np.bincount(rank, weights=samples.lengths, minlength=len(all_slots)).astype(np.int64)
-    pcm = samples.pcm if chosen.all() else samples.pcm[:, np.repeat(chosen[rank], samples.lengths)]
-    lines = joined(state, slots, waiting[chosen], fresh[chosen], pcm)
-    heads = session[slots, columns.HEAD]
-    keep(state, slots, lines, heads - session[slots, columns.BLOCK])
-    return Sound(slots, lines, heads)
+    session = courses.session
+    chosen = voiced & (session[:, columns.ANALYSED] != 0)
+    index = some(chosen.nonzero()[0], len(chosen))
+    pcm = samples.pcm
+    if isinstance(index, np.ndarray):
+        pcm = pcm.compress(chosen.repeat(samples.fresh), axis=1)
+    slots, heads = courses.slot[index], session[:, columns.HEAD]
+    lines = joined(state, slots, waiting[index], samples.fresh[index], pcm)
+    keep(state, slots, lines, (heads - session[:, columns.BLOCK])[index])
+    return Sound(lines, chosen.cumsum() - 1, heads)

@@ -4,8 +4,8 @@ Nothing here loops over frames. Python runs only for sessions in which a class c
 for windows that are complete.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -14,43 +14,47 @@ from numpy.typing import NDArray
 from audio.frames import Frames
 from processors.silence import state as columns
 from processors.silence.breaks import machine_of
+from processors.silence.courses import Courses, ends, firsts
 from processors.silence.hearing import Hearing
 from processors.silence.media import Numbers, Rows, distinct
 from processors.silence.pieces import pieces_of
 from processors.silence.report import Report
-from processors.silence.samples import pcm_of, sound_of
+from processors.silence.samples import samples_of, sound_of
 from processors.silence.spans import Change
 from processors.silence.state import SilenceState
-from processors.silence.telling import Told, tell
+from processors.silence.telling import Told, judge, tell
 from processors.silence.tracks import DOWN, NEVER, UP
 from processors.silence.tuning import Tuning, limits
-from processors.silence.units import Units, firsts, heads_before, lasts, units_of
+from processors.silence.units import Units, units_of
+from processors.silence.voices import SIDES
 from processors.silence.windows import Windows
 
 _PLACES: Final = 20
 _MOST_PLACES: Final = (1 << _PLACES) - 1
+_TRACKS: Final = len(columns.TRACKS)
+_TRACK: Final = np.arange(_TRACKS)[:, np.newaxis]
+_RUN: Final = np.array(columns.TRACKS)[:, np.newaxis] + columns.RUN
+_RUN_COLUMNS: Final = np.arange(4)
+"""RUN, RUN_START, RUN_SUM, RUN_ODDS."""
+_OVER, _MINIMUM = 4, 8
+"""Columns of limits: those of overtalk begin, and the minimum of a run down."""
+_ALL_TRACKS: Final = slice(columns.TRACKS[0], columns.TRACKS[0] + _TRACKS * columns.TRACK_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """Where the class of a track changes: the channel `of`, its side, the unit, the sums in front (squares, `odds`)."""
+    """Where the class of a track changes, by track, then by channel, then by time.
 
-    of: Numbers
-    side: Numbers
+    `row` is the channel's, `rank` the session's; `before` (2, runs) are the channel's sums in front.
+    """
+
+    track: Numbers
+    row: Numbers
+    rank: Numbers
     unit: Numbers
     start: Numbers
     classes: Numbers
     before: Numbers
-    odds: Numbers
-
-
-@dataclass(frozen=True, slots=True)
-class _Channels:
-    """Channels of which something is told: the first block of each, and up to where it is told."""
-
-    slot: Numbers
-    side: Numbers
-    head: Numbers
 
 
 class Stretches:
@@ -61,153 +65,132 @@ class Stretches:
         self._tuning = tuning
         self._hearing = hearing
         self._report = report
-        self._windows = Windows(state, report)
 
-    def take(self, frames: Frames, rows: Rows) -> None:
-        """Take audio rows, by session; none begins in front of its session's head."""
-        session = self._state.session
-        first = rows.firsts()
-        slots = rows.slot[first]
-        before = heads_before(rows, first, session[slots, columns.HEAD])
-        end = np.maximum(rows.position + rows.samples, before)
-        pieces = pieces_of(frames, rows, session[rows.slot, columns.RATE], before, end - before)
-        waiting = session[slots, columns.HEAD] - session[slots, columns.BLOCK]
-        units = units_of(self._state, rows, pieces)
-        session[slots, columns.HEAD] = end[lasts(first)]
-        pcm = pcm_of(frames, rows, pieces)
-        voiced = self._hearing.by_voice(session[slots, columns.VOICED]).any()
-        sound = sound_of(self._state, pcm, rows, pieces, waiting) if voiced else None
-        told = tell(self._state, self._hearing, units, sound) if len(units.slot) else Told.nothing()
-        if len(told.unit):
-            self._find_spans(told)
-        unheard = slots[session[slots, columns.ANALYSED] == 0]
-        session[unheard, columns.BLOCK] = session[unheard, columns.LATE] = session[unheard, columns.HEAD]
-        self._windows.take(frames, rows, pieces, pcm.sums(), told)
+    def take(self, frames: Frames, rows: Rows, courses: Courses) -> None:
+        """Take audio rows, by session; none begins in front of its session's head. `courses` are theirs."""
+        state, session = self._state, courses.session
+        pieces = pieces_of(frames, rows, session[courses.rank, columns.RATE], courses.before, courses.end)
+        waiting = session[:, columns.HEAD] - session[:, columns.BLOCK]
+        units = units_of(state, courses, rows, pieces)
+        session[:, columns.HEAD] = courses.end[ends(courses.begin, len(rows))]
+        voiced, sound, told = self._hearing.by_voice(session[:, columns.VOICED]), None, None
+        if np.count_nonzero(voiced):
+            sound = sound_of(state, courses, waiting, voiced, samples_of(frames, rows, pieces, courses))
+        judged = judge(state, self._hearing, courses, units, sound) if len(units.rank) else None
+        channel = state.channel.take(courses.slot, axis=0)
+        if judged is not None:
+            told = tell(courses, channel, units, judged)
+        if told is not None:
+            self._find_spans(courses, channel, told)
+        unheard = (session[:, columns.ANALYSED] == 0).nonzero()[0]
+        if len(unheard):
+            session[unheard, columns.BLOCK] = session[unheard, columns.LATE] = session[unheard, columns.HEAD]
+        Windows(self._report, courses, channel).take(frames, rows, pieces, told)
+        state.session[courses.slot], state.channel[courses.slot] = session, channel
 
-    def _runs(self, told: Told, track: int) -> tuple[_Runs, _Channels]:
-        """Find where a track's class changes; note the last run of each channel."""
-        units, channel = told.units, self._state.channel
-        slot = units.slot[told.unit]
-        first = firsts(slot, told.side)
-        begin, closing = np.flatnonzero(first), np.flatnonzero(lasts(first))
-        classes = (told.speech if track else told.active) + np.int64(DOWN)
-        previous = np.empty_like(classes)
-        previous[1:] = classes[:-1]
-        previous[begin] = channel[slot[begin], told.side[begin], columns.TRACKS[track] + columns.RUN]
-        changed = np.flatnonzero(classes != previous)
-        runs = _Runs(
-            of=(np.cumsum(first) - 1)[changed],
-            side=told.side[changed],
-            unit=told.unit[changed],
-            start=units.start[told.unit[changed]],
-            classes=classes[changed],
-            before=told.before[changed],
-            odds=told.odds[changed],
-        )
-        return runs, _Channels(slot[begin], told.side[begin], units.end[told.unit[closing]])
-
-    def _find_spans(self, told: Told) -> None:
+    def _find_spans(self, courses: Courses, channel: Numbers, told: Told) -> None:
         """Run the span machine where a span begins or ends; elsewhere only note the last run."""
-        session = self._state.session
-        busy_slot = np.zeros(len(session), np.bool_)
-        tracks = [self._runs(told, track) for track in range(len(columns.TRACKS))]
-        channels = tracks[0][1]
-        minimum, joint = self._limits(channels.slot)
-        for track, (runs, _) in enumerate(tracks):
-            busy_slot[channels.slot[self._busy(track, runs, channels, minimum)]] = True
-        own = session[channels.slot]
-        dead, over = own[:, columns.DEAD], own[:, columns.OVER]
-        index = np.arange(len(channels.slot))
-        busy = channels.head - own[:, columns.DEAD_START] >= joint[np.where(dead < 3, dead, 0), index]  # noqa: PLR2004
-        busy |= channels.head - own[:, columns.OVER_START] >= joint[np.where(over == 1, 3, 0), index]
-        busy |= self._state.channel[channels.slot, channels.side, columns.ASKED] != 0
-        busy_slot[channels.slot[busy]] = True
-        for track, (runs, _) in enumerate(tracks):
-            idle = lasts(firsts(runs.of)) & ~busy_slot[channels.slot[runs.of]]
-            at = (channels.slot[runs.of[idle]], runs.side[idle])
-            place = columns.TRACKS[track]
-            for column, values in (
-                (columns.RUN, runs.classes),
-                (columns.RUN_START, runs.start),
-                (columns.RUN_SUM, runs.before),
-                (columns.RUN_ODDS, runs.odds),
-            ):
-                self._state.channel[(*at, place + column)] = values[idle]
-        if busy_slot.any():
-            self._spans(told.units, [runs for runs, _ in tracks], busy_slot)
+        units, session = told.units, courses.session
+        last = ends(told.channels.first[: len(units.rank)].nonzero()[0], len(units.rank))
+        head = np.zeros(len(session), np.int64)
+        head[units.rank[last]] = units.end[last]
+        kind, table = self._limits(courses)
+        runs = _runs(channel, told)
+        busy, idle = _busy(runs, channel, head, table[kind, _MINIMUM])
+        busy |= head - session[:, columns.DEAD_START] >= table[kind, session[:, columns.DEAD]]
+        busy |= head - session[:, columns.OVER_START] >= table[kind, session[:, columns.OVER] + _OVER]
+        idle = idle[~busy[runs.rank[idle]]]
+        if len(idle):
+            at = _RUN[runs.track[idle]] + _RUN_COLUMNS
+            values = np.stack((runs.classes, runs.start, *runs.before), axis=1)
+            channel.reshape(-1, columns.CHANNEL_COLUMNS)[runs.row[idle, np.newaxis], at] = values[idle]
+        mine = busy[units.rank].nonzero()[0]
+        if len(mine):
+            self._spans(courses, channel, units, mine, runs)
 
-    def _busy(self, track: int, runs: _Runs, channels: _Channels, minimum: Numbers) -> NDArray[np.bool_]:
-        """Return True for channels in which the track may confirm something, or tries to."""
-        place = columns.TRACKS[track]
-        own = self._state.channel[channels.slot, channels.side, place : place + columns.TRACK_COLUMNS]
-        run, confirmed = own[:, columns.RUN], own[:, columns.CONFIRMED]
-        end = np.append(runs.start[1:], 0)[: len(runs.of)]
-        last = lasts(firsts(runs.of))
-        end[last] = channels.head[runs.of[last]]
-        carried_end = channels.head.copy()
-        opening = firsts(runs.of)
-        carried_end[runs.of[opening]] = runs.start[opening]
-        open_run = (run == DOWN) & (confirmed != DOWN)
-        busy: NDArray[np.bool_] = open_run & (carried_end - own[:, columns.RUN_START] >= minimum)
-        busy |= own[:, columns.TRIED] != 0
-        strong = (runs.classes == UP) | (end - runs.start >= minimum[runs.of])
-        busy[runs.of[strong & (runs.classes != confirmed[runs.of])]] = True
-        return busy
+    def _limits(self, courses: Courses) -> tuple[Numbers, Numbers]:
+        """Return the kind of each session, and of each kind its `_limit_row`."""
+        kinds = courses.session[:, columns.RATE] << _PLACES | self._state.place[courses.slot]
+        codes = distinct(kinds)
+        table = [_limit_row(self._tuning.at(code & _MOST_PLACES), code >> _PLACES) for code in codes]
+        return np.array(codes).searchsorted(kinds), np.array(table)
 
-    def _limits(self, slot: Numbers) -> tuple[Numbers, Numbers]:
-        """Return the minimum of runs down, and the limits by level of dead air (1, 2) and overtalk (3)."""
-        kinds = self._state.session[slot, columns.RATE] << _PLACES | self._state.place[slot]
-        minimum = np.zeros(len(slot), np.int64)
-        joint = np.full((4, len(slot)), NEVER, np.int64)
-        for kind in distinct(kinds):
-            mine = kinds == kind
-            limit = limits(self._tuning.at(kind & _MOST_PLACES), kind >> _PLACES)
-            minimum[mine] = limit.run[DOWN]
-            joint[1:, mine] = np.array((*limit.dead_air, limit.overtalk))[:, None]
-        return minimum, joint
-
-    def _spans(self, units: Units, runs: Sequence[_Runs], busy_slot: NDArray[np.bool_]) -> None:
-        """Run the span machine of each busy session."""
-        mine = np.flatnonzero(busy_slot[units.slot])
-        slot = units.slot[mine]
-        opening = np.flatnonzero(firsts(slot))
-        bounds = [*opening.tolist(), len(mine)]
-        changes, stops = _changes(runs, busy_slot[units.slot], mine, bounds)
-        ends, starts, rows = units.end[mine].tolist(), units.start[mine].tolist(), units.row[mine].tolist()
-        session, channel = self._state.session, self._state.channel
-        slots = slot[opening]
-        loaded = zip(slots.tolist(), session[slots].tolist(), channel[slots].tolist(), strict=True)
+    def _spans(self, courses: Courses, channel: Numbers, units: Units, mine: Numbers, runs: _Runs) -> None:
+        """Run the span machine of each busy session; `mine` are their units."""
+        session, rank = courses.session, units.rank[mine]
+        opening = firsts(rank).nonzero()[0]
+        bounds, who = [*opening.tolist(), len(mine)], rank[opening]
+        changes, stops = _changes(runs, mine, bounds)
+        unit_ends, starts, rows = units.end[mine].tolist(), units.start[mine].tolist(), units.row[mine].tolist()
+        slot, place = courses.slot[who], self._state.place[courses.slot[who]]
+        loaded = (session[who, : columns.WINDOW.start], channel[who, :, : columns.SPANS.stop], slot, place)
         sides, joints = [], []
-        for index, (slot_of, row, own) in enumerate(loaded):
+        for index, (row, own, slot_of, place_of) in enumerate(zip(*(each.tolist() for each in loaded), strict=True)):
             low, high = bounds[index], bounds[index + 1]
-            tuning = self._tuning.at(int(self._state.place[slot_of]))
-            machine = machine_of(limits(tuning, row[columns.RATE]), row, own)
-            machine.feed(ends[low:high], starts[low:high], changes[stops[index] : stops[index + 1]])
+            machine = machine_of(limits(self._tuning.at(place_of), row[columns.RATE]), row, own)
+            machine.feed(unit_ends[low:high], starts[low:high], changes[stops[index] : stops[index + 1]])
             sides.append(machine.rows())
             joints.append(machine.joint_row())
             if machine.spans:
                 self._report.spans(slot_of, machine.spans, rows[low:high])
-        channel[slots, :, columns.SPANS] = sides
-        session[slots, columns.DEAD : columns.OVER_TOTAL + 1] = joints
+        channel[who, :, columns.SPANS] = sides
+        session[who, columns.DEAD : columns.OVER_TOTAL + 1] = joints
 
 
-def _changes(
-    tracks: Sequence[_Runs], busy: NDArray[np.bool_], mine: Numbers, bounds: list[int]
-) -> tuple[list[Change], list[int]]:
-    """Return the changes of the busy units `mine`, one session after another, and where each session's begin and end.
+@cache
+def _limit_row(tuning: Tuning, rate_hz: int) -> tuple[int, ...]:
+    """Return the limits of dead air by its level, those of overtalk by its level, and the minimum of a run down."""
+    limit = limits(tuning, rate_hz)
+    return (NEVER, *limit.dead_air, NEVER, NEVER, limit.overtalk, NEVER, NEVER, limit.run[DOWN])
+
+
+def _runs(channel: Numbers, told: Told) -> _Runs:
+    """Find where the tracks' classes change."""
+    channels, flat = told.channels, channel.reshape(-1, columns.CHANNEL_COLUMNS)
+    begin = channels.first.nonzero()[0]
+    classes = (told.bits >> _TRACK & 1) + DOWN
+    previous = np.empty_like(classes)
+    previous[:, 1:] = classes[:, :-1]
+    previous[:, begin] = flat[channels.row[begin], _RUN]
+    track, at = (classes != previous).nonzero()
+    row, unit = channels.row[at], channels.unit[at]
+    return _Runs(track, row, row // SIDES, unit, told.units.start[unit], classes[track, at], told.before[:, at])
+
+
+def _busy(runs: _Runs, channel: Numbers, head: Numbers, minimum: Numbers) -> tuple[NDArray[np.bool_], Numbers]:
+    """Return True for sessions in which a track may confirm something or tries to; and the last run of each channel."""
+    tracks = channel[:, :, _ALL_TRACKS].reshape(len(head), SIDES, _TRACKS, columns.TRACK_COLUMNS)
+    confirmed, least = tracks[..., columns.CONFIRMED], minimum[:, np.newaxis, np.newaxis]
+    end = np.empty(confirmed.shape, np.int64)
+    end[:] = head[:, np.newaxis, np.newaxis]
+    key = runs.row * _TRACKS + runs.track
+    begin = firsts(key).nonzero()[0]
+    last = ends(begin, len(key))
+    end.reshape(-1)[key[begin]] = runs.start[begin]
+    open_run = (tracks[..., columns.RUN] == DOWN) & (confirmed != DOWN)
+    waits = open_run & (end - tracks[..., columns.RUN_START] >= least) | (tracks[..., columns.TRIED] != 0)
+    busy: NDArray[np.bool_] = np.logical_or.reduce(waits.reshape(len(head), -1), axis=1)
+    busy |= np.logical_or.reduce(channel[:, :, columns.ASKED], axis=1)
+    if len(key):
+        run_end = np.empty_like(runs.start)
+        run_end[:-1] = runs.start[1:]
+        run_end[last] = head[runs.rank[last]]
+        strong = (runs.classes == UP) | (run_end - runs.start >= minimum[runs.rank])
+        busy[runs.rank[strong & (runs.classes != confirmed.reshape(-1)[key])]] = True
+    return busy, last
+
+
+def _changes(runs: _Runs, mine: Numbers, bounds: list[int]) -> tuple[list[Change], list[int]]:
+    """Return the changes of the units `mine`, one session after another, and where each session's begin and end.
 
     `bounds` says where each session begins in `mine`; blocks count from there.
     """
-    found = []
-    for track, runs in enumerate(tracks):
-        chosen = np.flatnonzero(busy[runs.unit])
-        at = np.searchsorted(mine, runs.unit[chosen])
-        values = (runs.side, runs.classes, runs.before, runs.odds)
-        side, classes, before, odds = (column[chosen] for column in values)
-        found.append(np.stack((at, side, np.full(len(at), track), classes, before, odds)))
-    changes = np.concatenate(found, axis=1)
+    at = np.minimum(mine.searchsorted(runs.unit), len(mine) - 1)
+    chosen = (mine[at] == runs.unit).nonzero()[0]
+    side, kept = runs.row[chosen] % SIDES, (runs.track[chosen], runs.classes[chosen], *runs.before[:, chosen])
+    changes = np.array((at[chosen], side, *kept))
     # by unit, and of each unit by side and track
     changes = changes[:, np.lexsort(changes[2::-1])]
-    stops = np.searchsorted(changes[0], bounds)
-    changes[0] -= np.repeat(bounds[:-1], np.diff(stops))
+    stops = changes[0].searchsorted(bounds)
+    changes[0] -= np.array(bounds[:-1]).repeat(stops[1:] - stops[:-1])
     return list(zip(*changes.tolist(), strict=True)), stops.tolist()

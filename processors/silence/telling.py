@@ -4,93 +4,129 @@ The block that waits stands in the state between polls; when the audio stops, `b
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.silence import state as columns
 from processors.silence.active_level import follow
-from processors.silence.hearing import SPEECH, Entries, Hearing
-from processors.silence.media import SIDES_OF, Numbers, distinct
+from processors.silence.courses import Courses, ends, firsts
+from processors.silence.hearing import ACTIVE, SPEECH, Entries, Hearing, Verdicts
+from processors.silence.media import SIDES_OF, Numbers, distinct, some
 from processors.silence.samples import Sound
 from processors.silence.state import SilenceState
-from processors.silence.units import Units, firsts, lasts
+from processors.silence.units import Units
+from processors.silence.voices import SIDES
 
-_SIDE_COUNT = np.array([len(SIDES_OF.get(layout, ("",))) for layout in range(128)], np.int64)
+_HEARD: Final = slice(columns.HEARD_SUM, columns.HEARD_ODDS + 1)
+_STEREO: Final = np.array([len(SIDES_OF.get(layout, ("",))) > 1 for layout in range(128)])
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Blocks by channel: by side, then by session, then by time. `unit` says which of `Units` each is, on its `side`.
+
+    `row` is the channel's row, sessions times `SIDES`; `first` is True where a channel begins.
+    """
+
+    unit: Numbers
+    side: Numbers
+    row: Numbers
+    first: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, courses: Courses, rank: Numbers) -> "Channels":
+        """Return the channels of blocks, given by their sessions."""
+        stereo = _STEREO[courses.session[:, columns.LAYOUT]]
+        second, first = stereo[rank].nonzero()[0], firsts(rank)
+        unit = np.concatenate((np.arange(len(rank)), second))
+        side = np.zeros(len(unit), np.int64)
+        side[len(rank) :] = 1
+        return cls(unit, side, rank[unit] * SIDES + side, np.concatenate((first, first[second])))
+
+    def sums(self, units: Units) -> Numbers:
+        """Return the sum of squares of each."""
+        count = units.sums.shape[1]
+        return np.concatenate((units.sums[0], units.sums[1][self.unit[count:]]))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Complete blocks by channel, their sums of squares and samples, and the verdicts on those in front of them."""
+
+    channels: Channels
+    sums: Numbers
+    samples: Numbers
+    verdicts: Verdicts
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Blocks and what is told of them: a number for each channel of each, by side, then by session, then by time.
+    """Blocks and what is told of them: the bits ACTIVE and SPEECH for each channel of each.
 
-    `unit` says which of `units` it is about. `before` and `odds` are the channel's sums in front of it.
+    `before` (2, blocks) are the channel's sums in front of it: of squares, and of log odds times samples.
     """
 
     units: Units
-    unit: Numbers
-    side: Numbers
-    active: NDArray[np.bool_]
-    speech: NDArray[np.bool_]
+    channels: Channels
+    bits: Numbers
     before: Numbers
-    odds: Numbers
-
-    @classmethod
-    def nothing(cls) -> "Told":
-        """Return nothing."""
-        none, no = np.zeros(0, np.int64), np.zeros(0, np.bool_)
-        return cls(Units.none(), none, none, no, no, none, none)
 
 
-def tell(state: SilenceState, hearing: Hearing, units: Units, sound: Sound | None) -> Told:
-    """Judge the complete blocks of each channel; return what is told of those in front of them."""
-    session, channel = state.session, state.channel
-    stereo = np.flatnonzero(_SIDE_COUNT[session[units.slot, columns.LAYOUT]] > 1)
-    count = len(units.slot)
-    unit = np.concatenate((np.arange(count), stereo))
-    side = np.zeros(len(unit), np.int64)
-    side[count:] = 1
-    slot = units.slot[unit]
-    entries = Entries(slot, side, firsts(slot, side), units.sums[side, unit], (units.end - units.start)[unit])
+def judge(state: SilenceState, hearing: Hearing, courses: Courses, units: Units, sound: Sound | None) -> Judged:
+    """Judge the complete blocks of each channel."""
+    channels = Channels.of(courses, units.rank)
+    unit, side = channels.unit, channels.side
+    rank = units.rank[unit]
+    sums, samples = channels.sums(units), (units.end - units.start)[unit]
     frames = {}
     if sound is not None:
-        voiced = hearing.by_voice(session[slot, columns.VOICED])
-        rates = np.where(voiced, session[slot, columns.RATE], 0)
+        session = courses.session
+        voiced = hearing.by_voice(session[:, columns.VOICED])
+        rates = np.where(voiced, session[:, columns.RATE], 0)[rank]
         for rate_hz in distinct(rates):
             if rate_hz:
-                index = np.flatnonzero(rates == rate_hz)
+                index = (rates == rate_hz).nonzero()[0]
                 frames[rate_hz] = (index, sound.frames(units, unit[index], side[index], rate_hz))
-    verdicts = hearing.decide(state, entries, frames)
-    follow(channel, slot, side, entries.first, entries.sums, entries.samples)
+    entries = Entries(courses.slot[rank], side, channels.first, sums, samples)
+    return Judged(channels, sums, samples, hearing.decide(state, entries, frames))
 
-    first = firsts(units.slot)
-    opening, closing = np.flatnonzero(first), lasts(first)
+
+def tell(courses: Courses, channel: Numbers, units: Units, judged: Judged) -> Told | None:
+    """Return what is told of the blocks in front of complete ones, None where there are none.
+
+    `channel` has the rows of the channels of `courses`.
+    """
+    session, channels = courses.session, judged.channels
+    flat = channel.reshape(-1, columns.CHANNEL_COLUMNS)
+    follow(flat, channels.row, channels.first, judged.sums, judged.samples)
+    opening = channels.first[: len(units.rank)].nonzero()[0]
+    closing = ends(opening, len(units.rank))
+    who = some(units.rank[opening], len(session))
     start, sums = np.empty_like(units.start), np.empty_like(units.sums)
     start[1:], sums[:, 1:] = units.start[:-1], units.sums[:, :-1]
-    start[opening] = session[units.slot[opening], columns.LATE]
-    sums[:, opening] = channel[units.slot[opening], :, columns.LATE_SUM].T
-    session[units.slot[closing], columns.LATE] = units.start[closing]
-    channel[units.slot[closing], :, columns.LATE_SUM] = units.sums[:, closing].T
-    valid = units.start > start
-    chosen = np.flatnonzero(valid[unit])
-    told = Units(units.slot[valid], units.row[valid], start[valid], units.start[valid], sums[:, valid])
-    unit, side = (np.cumsum(valid) - 1)[unit[chosen]], side[chosen]
-    if len(unit) == 0:
-        return Told.nothing()
-    bits, odds = verdicts.bits[chosen], verdicts.odds[chosen] * (told.end - told.start)[unit]
-    slot = told.slot[unit]
-    first = firsts(slot, side)
-    before = _running(channel, columns.HEARD_SUM, (slot, side), first, told.sums[side, unit])
-    odds = _running(channel, columns.HEARD_ODDS, (slot, side), first, odds)
-    return Told(told, unit, side, bits & 1 != 0, bits & SPEECH != 0, before, odds)
+    start[opening], sums[:, opening] = session[who, columns.LATE], channel[who, :, columns.LATE_SUM].T
+    session[who, columns.LATE], channel[who, :, columns.LATE_SUM] = units.start[closing], units.sums[:, closing].T
+    told = Units(units.rank, units.row, start, units.start, sums)
+    bits, odds = judged.verdicts.bits & (ACTIVE | SPEECH), judged.verdicts.odds
+    valid = start < units.start
+    if np.count_nonzero(valid) < len(valid):
+        told, chosen = told.only(valid), valid[channels.unit]
+        channels, bits, odds = Channels.of(courses, told.rank), bits[chosen], odds[chosen]
+        if len(bits) == 0:
+            return None
+    values = np.array((channels.sums(told), odds * (told.end - told.start)[channels.unit]))
+    return Told(told, channels, bits, _running(flat, channels, values))
 
 
-def _running(
-    channel: Numbers, column: int, of: tuple[Numbers, Numbers], first: NDArray[np.bool_], values: Numbers
-) -> Numbers:
-    """Return each channel's sum in front of each value; the column goes on to the sum behind its last one."""
-    slot, side = of
-    begin, last = np.flatnonzero(first), lasts(first)
-    before = np.cumsum(values) - values
-    before += (channel[slot[begin], side[begin], column] - before[begin])[np.cumsum(first) - 1]
-    channel[slot[last], side[last], column] = (before + values)[last]
+def _running(channel: Numbers, of: Channels, values: Numbers) -> Numbers:
+    """Return each channel's sums in front of its `values`; HEARD goes on to the sums behind its last ones."""
+    begin = of.first.nonzero()[0]
+    last = ends(begin, len(of.first))
+    own = of.row[begin]
+    total = values.cumsum(axis=1)
+    before = total - values
+    before += (channel[own, _HEARD].T - before[:, begin])[:, of.first.cumsum() - 1]
+    channel[own, _HEARD] = (before + values)[:, last].T
     return before

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.silence import state as columns
-from processors.silence.media import BLOCKS_PER_S, Numbers, Rows
+from processors.silence.courses import Courses, ends, firsts
+from processors.silence.media import Numbers, Rows, block_starts, some
 from processors.silence.pieces import Pieces
 from processors.silence.state import SilenceState
 from processors.silence.voices import SIDES
@@ -16,10 +17,10 @@ from processors.silence.voices import SIDES
 class Units:
     """Blocks [start, end) by session and time; row `row` completed each, or made what is told of it certain.
 
-    `sums` are sums of squares, a row per side.
+    `rank` is the place of a block's session in `Courses`. `sums` are sums of squares, a row per side.
     """
 
-    slot: Numbers
+    rank: Numbers
     row: Numbers
     start: Numbers
     end: Numbers
@@ -31,58 +32,32 @@ class Units:
         none = np.zeros(0, np.int64)
         return cls(none, none, none, none, np.zeros((SIDES, 0), np.int64))
 
-
-def firsts(*keys: Numbers) -> NDArray[np.bool_]:
-    """Return True where one of the keys differs from the element before."""
-    changed = keys[0][1:] != keys[0][:-1]
-    for key in keys[1:]:
-        changed |= key[1:] != key[:-1]
-    return np.append(np.True_, changed)[: len(keys[0])]
+    def only(self, chosen: NDArray[np.bool_]) -> "Units":
+        """Return the blocks where `chosen` is True."""
+        part = some(chosen.nonzero()[0], len(chosen))
+        return Units(self.rank[part], self.row[part], self.start[part], self.end[part], self.sums[:, part])
 
 
-def lasts(first: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return True in front of each True of `first`, and at the end."""
-    return np.append(first[1:], np.True_)[: len(first)]
-
-
-def heads_before(rows: Rows, first: NDArray[np.bool_], heads: Numbers) -> Numbers:
-    """Return the head of the timeline in front of each row; `heads` are the sessions' own, in their order."""
-    rank = np.cumsum(first) - 1
-    base = rank << 43  # positions end at 2^42, samples of a row at 2^32: sessions cannot reach each other
-    ends = rows.position + rows.samples
-    ends[first] = np.maximum(ends[first], heads)
-    inclusive: Numbers = np.maximum.accumulate(ends + base) - base
-    before = np.append(heads[:1], inclusive[:-1])
-    before[first] = heads
-    return before
-
-
-def units_of(state: SilenceState, rows: Rows, pieces: Pieces) -> Units:
+def units_of(state: SilenceState, courses: Courses, rows: Rows, pieces: Pieces) -> Units:
     """Join pieces to blocks, with what earlier polls left; keep what is unfinished."""
-    slot = rows.slot[pieces.of]
-    heard = (pieces.end > pieces.start) & (state.session[slot, columns.ANALYSED] != 0)
-    index = np.flatnonzero(heard)
-    if len(index) == 0:
+    session, rank = courses.session, courses.rank[pieces.of]
+    heard = ((pieces.end > pieces.start) & (session[rank, columns.ANALYSED] != 0)).nonzero()[0]
+    if len(heard) == 0:
         return Units.none()
-    slot, block = slot[index], pieces.block[index]
-    first = firsts(slot, block)
-    begin = np.flatnonzero(first)
-    sums = np.add.reduceat(pieces.squares[:, index], begin, axis=1)
-    slot, block = slot[begin], block[begin]
-    last = index[lasts(first)]
-    start, end = pieces.start[index[begin]], pieces.end[last]
-    opening = firsts(slot)
-    openers = slot[opening]
-    sums[:, opening] += state.channel[openers, :, columns.CARRY].T
-    start[opening] = state.session[openers, columns.BLOCK]
-    closing = lasts(opening)
-    rate_hz = state.session[slot, columns.RATE]
-    complete = end == -(-(block + 1) * rate_hz // BLOCKS_PER_S)
-    rest = closing & ~complete
-    closers = slot[closing]
-    state.channel[closers, :, columns.CARRY] = 0
-    state.session[closers, columns.BLOCK] = end[closing]
-    state.channel[slot[rest], :, columns.CARRY] = sums[:, rest].T
-    state.session[slot[rest], columns.BLOCK] = start[rest]
-    row = rows.row[pieces.of[last[complete]]]
-    return Units(slot[complete], row, start[complete], end[complete], sums[:, complete])
+    part = some(heard, len(rank))
+    rank, block = rank[part], pieces.block[part]
+    begin = firsts(rank, block).nonzero()[0]
+    last = heard[ends(begin, len(rank))]
+    sums = np.add.reduceat(pieces.levels[columns.SQUARES][:, part], begin, axis=1)
+    rank, block, start, end = rank[begin], block[begin], pieces.start[heard[begin]], pieces.end[last]
+    opening = firsts(rank).nonzero()[0]
+    closing = ends(opening, len(rank))
+    who = rank[opening]
+    carried = (courses.slot[who], slice(None), columns.CARRY)
+    sums[:, opening] += state.channel[carried].T
+    start[opening] = session[who, columns.BLOCK]
+    complete = end == block_starts(block + 1, session[rank, columns.RATE])
+    finished = complete[closing]
+    state.channel[carried] = np.where(finished, 0, sums[:, closing]).T
+    session[who, columns.BLOCK] = np.where(finished, end[closing], start[closing])
+    return Units(rank, rows.row[pieces.of[last]], start, end, sums).only(complete)

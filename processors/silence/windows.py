@@ -3,141 +3,155 @@
 A second is stated when its last block is told of, which is a block later: until then its numbers wait in the state.
 """
 
+from typing import Final
+
 import numpy as np
 
 from audio.frames import Frames
 from processors.silence import state as columns
+from processors.silence.courses import Courses, ends, firsts
+from processors.silence.hearing import ACTIVE, SPEECH
 from processors.silence.media import BLOCKS_PER_S, Numbers, Rows
-from processors.silence.pieces import Pieces
+from processors.silence.pieces import LEVELS, Pieces
 from processors.silence.report import Report
-from processors.silence.state import SilenceState
 from processors.silence.telling import Told
-from processors.silence.units import Units, firsts, lasts
+from processors.silence.units import Units
 from processors.silence.voices import SIDES
 
-_SLOT = 43
+_SLOT: Final = 43
 """Positions and seconds stay below this power of two."""
+
+_COLUMN: Final = np.full(ACTIVE + SPEECH + 1, columns.SPEECH)
+_COLUMN[[0, ACTIVE]] = columns.SILENCE, columns.SOUND
+"""What a block counts as, by the bits that are told of it."""
 
 
 class Windows:
-    """Adds up seconds; `state` has the row of each session behind its pieces."""
+    """Adds up seconds; `session` and `channel` have the rows of the sessions of `courses`, behind their pieces."""
 
-    def __init__(self, state: SilenceState, report: Report) -> None:
-        self._state = state
+    def __init__(self, report: Report, courses: Courses, channel: Numbers) -> None:
         self._report = report
+        self._courses = courses
+        self._session = courses.session
+        self._channel = channel
 
-    def take(self, frames: Frames, rows: Rows, pieces: Pieces, sample_sums: Numbers, told: Told) -> None:
+    def take(self, frames: Frames, rows: Rows, pieces: Pieces, told: Told | None) -> None:
         """Add the pieces to the windows of their seconds; emit the windows that are complete and told of."""
-        state = self._state
-        slot = rows.slot[pieces.of]
-        second = pieces.block // BLOCKS_PER_S
-        first = firsts(slot, second)
-        begin = np.flatnonzero(first)
-        last = np.flatnonzero(lasts(first))
-        counts, levels = self._sums(frames, rows, pieces, begin)
-        levels[:, :, columns.SAMPLE_SUM] = np.add.reduceat(sample_sums, begin, axis=1).T
-        sequence = frames.sequence[rows.row] + 1
-        counts[:, columns.FIRST] = sequence[pieces.of[begin]]
-        counts[:, columns.LAST] = sequence[pieces.of[last]]
-        slot, second = slot[begin], second[begin]
-        self._add(slot, second, levels, told)
-        opening = firsts(slot)
-        openers = slot[opening]
-        self._totals(openers, np.flatnonzero(opening), counts, levels)
-        kept = state.session[openers, columns.WINDOW]
-        start = kept[:, columns.FIRST].copy()
-        kept[:, [columns.FIRST, columns.LAST]] = 0
-        counts[opening] += kept
-        counts[opening, columns.FIRST] = np.where(start > 0, start, counts[opening, columns.FIRST])
-        kept_levels = state.channel[openers][:, :, columns.CHANNEL_WINDOW]
-        peak = np.maximum(levels[opening, :, columns.PEAK], kept_levels[:, :, columns.PEAK])
-        levels[opening] += kept_levels
-        levels[opening, :, columns.PEAK] = peak
-        rate_hz = state.session[slot, columns.RATE]
-        end = (second + 1) * rate_hz
+        session, channel = self._session, self._channel
+        rank, second = self._courses.rank[pieces.of], pieces.block // BLOCKS_PER_S
+        begin = firsts(rank, second).nonzero()[0]
+        last = ends(begin, len(rank))
+        rank, second = rank[begin], second[begin]
+        counts, levels = self._sums(frames, rows, pieces, begin, last)
+        if told is not None:
+            self._add(rank, second, levels, told)
+        opening = firsts(rank).nonzero()[0]
+        closing = ends(opening, len(rank))
+        self._totals(opening, counts, levels)
+        kept, kept_levels = session[:, columns.WINDOW], channel[:, :, columns.CHANNEL_WINDOW]
+        counts[opening], levels[opening] = _joined(kept, kept_levels, counts[opening], levels[opening])
+        end = (second + 1) * session[rank, columns.RATE]
         complete = pieces.end[last] == end
-        closing = lasts(opening)
-        keep = (closing & ~complete)[closing]
-        state.session[slot[closing], columns.WINDOW] = counts[closing] * keep[:, None]
-        state.channel[slot[closing], :, columns.CHANNEL_WINDOW] = levels[closing] * keep[:, None, None]
-        own = state.session[slot]
-        waits = complete & (own[:, columns.LATE] < own[:, columns.BLOCK]) & (own[:, columns.BLOCK] == end)
-        state.session[slot[waits], columns.WAITING] = counts[waits]
-        state.channel[slot[waits], :, columns.CHANNEL_WAITING] = levels[waits]
-        done = np.flatnonzero(complete & ~waits)
-        row = _rows_of(told.units, slot[done], end[done], rows.row[pieces.of[last[done]]]).tolist()
-        extents = zip((second * rate_hz)[done].tolist(), end[done].tolist(), strict=True)
-        for window in zip(slot[done].tolist(), row, extents, counts[done].tolist(), levels[done].tolist(), strict=True):
+        under_way = ~complete[closing]
+        session[:, columns.WINDOW] = counts[closing] * under_way[:, np.newaxis]
+        channel[:, :, columns.CHANNEL_WINDOW] = levels[closing] * under_way[:, np.newaxis, np.newaxis]
+        done = complete.nonzero()[0]
+        if len(done) == 0:
+            return
+        own = session[rank[done]]
+        waits = (own[:, columns.LATE] < own[:, columns.BLOCK]) & (own[:, columns.BLOCK] == end[done])
+        late, done = done[waits], done[~waits]
+        session[rank[late], columns.WAITING] = counts[late]
+        channel[rank[late], :, columns.CHANNEL_WAITING] = levels[late]
+        row = rows.row[pieces.of[last[done]]]
+        if told is not None:
+            row = _rows_of(told.units, rank[done], end[done], row)
+        self._emit(rank[done], row, second[done], counts[done], levels[done])
+
+    def _emit(self, rank: Numbers, row: Numbers, second: Numbers, counts: Numbers, levels: Numbers) -> None:
+        """Emit windows of whole seconds."""
+        slot, rate_hz = self._courses.slot[rank], self._session[rank, columns.RATE]
+        extents = zip((second * rate_hz).tolist(), ((second + 1) * rate_hz).tolist(), strict=True)
+        for window in zip(slot.tolist(), row.tolist(), extents, counts.tolist(), levels.tolist(), strict=True):
             self._report.window(*window)
 
-    def _add(self, slot: Numbers, second: Numbers, levels: Numbers, told: Told) -> None:
+    def _add(self, rank: Numbers, second: Numbers, levels: Numbers, told: Told) -> None:
         """Add the blocks told of to their windows. Those of a window that waits complete it: it is emitted."""
-        units, channel = told.units, self._state.channel
-        if len(units.slot) == 0:
-            return
-        keys = slot << _SLOT | second
-        own = units.slot << _SLOT | units.start // self._state.session[units.slot, columns.RATE]
-        place = np.minimum(np.searchsorted(keys, own), len(keys) - 1)
+        units, channels = told.units, told.channels
+        began = units.start // self._session[units.rank, columns.RATE]
+        keys, own = rank << _SLOT | second, units.rank << _SLOT | began
+        place = np.minimum(keys.searchsorted(own), len(keys) - 1)
+        length = (units.end - units.start)[channels.unit]
+        quiet = channels.sums(units) * (told.bits & ACTIVE == 0)
+        at = (place[channels.unit] * SIDES + channels.side) * columns.LEVELS
+        found = np.array((at, _COLUMN[told.bits], length, quiet))
         waited = keys[place] != own
-        length = units.end - units.start
-        late = waited[told.unit]
-        flat = levels.reshape(-1)
-        for column, chosen, values in (
-            (columns.SPEECH, told.speech, length),
-            (columns.SILENCE, ~told.active, length),
-            (columns.SOUND, told.active & ~told.speech, length),
-            (columns.QUIET_SQUARES, ~told.active, None),
-        ):
-            here, there = np.flatnonzero(chosen & ~late), np.flatnonzero(chosen & late)
-            unit, side = told.unit[here], told.side[here]
-            value = units.sums[side, unit] if values is None else values[unit]
-            np.add.at(flat, (place[unit] * SIDES + side) * columns.LEVELS + column, value)
-            unit, side = told.unit[there], told.side[there]
-            value = units.sums[side, unit] if values is None else values[unit]
-            for window in (columns.CHANNEL_WAITING.start, columns.CHANNEL_TOTAL.start):
-                channel[units.slot[unit], side, window + column] += value
-        for index in np.flatnonzero(waited).tolist():
-            self._report.waiting(int(units.slot[index]), int(units.row[index]), int(units.start[index]))
+        if np.count_nonzero(waited):
+            late = waited[channels.unit]
+            found[0, late] = channels.row[late] * columns.CHANNEL_COLUMNS
+            for window in (columns.CHANNEL_WAITING, columns.CHANNEL_TOTAL):
+                _count(self._channel, window.start, found[:, late])
+            found = found[:, ~late]
+            self._emit_waiting(units.rank[waited], units.row[waited], began[waited])
+        _count(levels, 0, found)
 
-    def _totals(self, slot: Numbers, begin: Numbers, counts: Numbers, levels: Numbers) -> None:
-        """Add what this poll brought to the totals of its sessions."""
-        session, channel = self._state.session, self._state.channel
-        total = session[slot, columns.TOTAL]
-        since = total[:, columns.FIRST].copy()
-        total += np.add.reduceat(counts, begin, axis=0)
-        total[:, columns.FIRST] = np.where(since > 0, since, counts[begin, columns.FIRST])
-        total[:, columns.LAST] = np.maximum.reduceat(counts[:, columns.LAST], begin)
-        session[slot, columns.TOTAL] = total
-        sums = channel[slot][:, :, columns.CHANNEL_TOTAL]
-        peak = np.maximum(sums[:, :, columns.PEAK], np.maximum.reduceat(levels[:, :, columns.PEAK], begin, axis=0))
-        sums = sums + np.add.reduceat(levels, begin, axis=0)
-        sums[:, :, columns.PEAK] = peak
-        channel[slot, :, columns.CHANNEL_TOTAL] = sums
+    def _emit_waiting(self, rank: Numbers, row: Numbers, second: Numbers) -> None:
+        """Emit the windows that waited to be told of their last block, and forget them."""
+        counts, levels = self._session[rank, columns.WAITING], self._channel[rank, :, columns.CHANNEL_WAITING]
+        self._emit(rank, row, second, counts, levels)
+        self._session[rank, columns.WAITING] = 0
+        self._channel[rank, :, columns.CHANNEL_WAITING] = 0
 
-    def _sums(self, frames: Frames, rows: Rows, pieces: Pieces, begin: Numbers) -> tuple[Numbers, Numbers]:
+    def _totals(self, opening: Numbers, counts: Numbers, levels: Numbers) -> None:
+        """Add what this poll brought to the totals of its sessions, each of which begins at its `opening`."""
+        if len(opening) < len(counts):
+            first, last = counts[opening, columns.FIRST], np.maximum.reduceat(counts[:, columns.LAST], opening)
+            peak = np.maximum.reduceat(levels[:, :, columns.PEAK], opening, axis=0)
+            counts, levels = (np.add.reduceat(values, opening, axis=0) for values in (counts, levels))
+            counts[:, columns.FIRST], counts[:, columns.LAST], levels[:, :, columns.PEAK] = first, last, peak
+        total, total_levels = self._session[:, columns.TOTAL], self._channel[:, :, columns.CHANNEL_TOTAL]
+        total[:], total_levels[:] = _joined(total, total_levels, counts, levels)
+
+    def _sums(
+        self, frames: Frames, rows: Rows, pieces: Pieces, begin: Numbers, last: Numbers
+    ) -> tuple[Numbers, Numbers]:
         """Return what the pieces of each window add to it: (windows, COUNTS) and (windows, SIDES, LEVELS)."""
-        length = pieces.end - pieces.start
-        heard = self._state.session[rows.slot, columns.ANALYSED][pieces.of]
+        of = pieces.of
+        sizes = frames.payload_bytes[rows.row][of] * pieces.first
+        length, count, size = np.add.reduceat(np.array((pieces.end - pieces.start, pieces.first, sizes)), begin, axis=1)
+        sequence = frames.sequence[rows.row] + 1
         counts = np.zeros((len(begin), columns.COUNTS), np.int64)
-        counts[:, columns.AUDIO] = np.add.reduceat(length, begin)
-        counts[:, columns.HEARD] = np.add.reduceat(length * heard, begin)
-        counts[:, columns.FRAMES] = np.add.reduceat(pieces.first, begin, dtype=np.int64)
-        counts[:, columns.BYTES] = np.add.reduceat(frames.payload_bytes[rows.row][pieces.of] * pieces.first, begin)
+        counts[:, columns.AUDIO], counts[:, columns.FRAMES], counts[:, columns.BYTES] = length, count, size
+        counts[:, columns.HEARD] = length * self._session[self._courses.rank[of[begin]], columns.ANALYSED]
+        counts[:, columns.FIRST], counts[:, columns.LAST] = sequence[of[begin]], sequence[of[last]]
         levels = np.zeros((len(begin), SIDES, columns.LEVELS), np.int64)
-        for column, values in (
-            (columns.SQUARES, pieces.squares),
-            (columns.CLIPPED, pieces.clipped),
-            (columns.SIGNAL, pieces.signal),
-        ):
-            levels[:, :, column] = np.add.reduceat(values, begin, axis=1).T
-        levels[:, :, columns.PEAK] = np.maximum.reduceat(pieces.peaks, begin, axis=1).T
+        levels[:, :, :LEVELS] = np.add.reduceat(pieces.levels, begin, axis=2).T
+        levels[:, :, columns.PEAK] = np.maximum.reduceat(pieces.levels[columns.PEAK], begin, axis=1).T
         return counts, levels
 
 
-def _rows_of(units: Units, slot: Numbers, end: Numbers, own: Numbers) -> Numbers:
+def _count(levels: Numbers, start: int, found: Numbers) -> None:
+    """Add blocks to their columns: where their numbers begin, which column, how many samples, and how loud if quiet."""
+    at, column, length, quiet = found
+    flat = levels.reshape(-1)
+    np.add.at(flat, at + start + column, length)
+    np.add.at(flat, at + (start + columns.QUIET_SQUARES), quiet)
+
+
+def _joined(kept_counts: Numbers, kept_levels: Numbers, counts: Numbers, levels: Numbers) -> tuple[Numbers, Numbers]:
+    """Return what was kept and what came after it as one."""
+    since = kept_counts[:, columns.FIRST]
+    joined, sums = kept_counts + counts, kept_levels + levels
+    joined[:, columns.FIRST] = np.where(since > 0, since, counts[:, columns.FIRST])
+    joined[:, columns.LAST] = counts[:, columns.LAST]
+    sums[:, :, columns.PEAK] = np.maximum(kept_levels[:, :, columns.PEAK], levels[:, :, columns.PEAK])
+    return joined, sums
+
+
+def _rows_of(units: Units, rank: Numbers, end: Numbers, own: Numbers) -> Numbers:
     """Return the row that told of the block that ends at `end`; `own` where no block of the session is told of."""
-    if len(units.slot) == 0 or len(slot) == 0:
+    if len(rank) == 0:
         return own
-    keys, wanted = units.slot << _SLOT | units.end, slot << _SLOT | end
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    keys, wanted = units.rank << _SLOT | units.end, rank << _SLOT | end
+    place = np.minimum(keys.searchsorted(wanted), len(keys) - 1)
     return np.where(keys[place] == wanted, units.row[place], own)

@@ -2,9 +2,12 @@ import numpy as np
 
 from audio.frames import decode
 from audio.g711 import PCMA, PCMU
+from processors.silence import state as columns
+from processors.silence.courses import Courses
 from processors.silence.media import rows_of
-from processors.silence.pieces import pieces_of
-from processors.silence.samples import PieceSamples, blocks, pcm_of, ranges
+from processors.silence.pieces import Pieces, pieces_of
+from processors.silence.samples import PieceSamples, blocks, ranges, samples_of
+from processors.silence.state import SilenceState
 from schemas.symbols import Channels, Codec
 from tests.processors.silence.calls import ENCODER, STORE, Call
 
@@ -26,19 +29,26 @@ def test_a_short_block_repeats_what_there_is_and_ends_as_it_ends():
     assert whole.tolist() == list(range(70, 230))
 
 
-def poll(*calls: Call) -> PieceSamples:
-    """The samples of the calls' frames, taken as one poll."""
+def poll(*calls: Call) -> tuple[Pieces, PieceSamples]:
+    """The pieces of the calls' frames, taken as one poll, and their samples."""
     frames = decode([ENCODER.encode(frame) for call in calls for frame in call.frames], STORE)
     slots = np.array([call.number for call in calls for _ in call.frames])
     rows = rows_of(frames, slots, np.ones(len(frames), np.bool_))
-    return pcm_of(frames, rows, pieces_of(frames, rows, frames.sample_rate_hz[rows.row], rows.position, rows.samples))
+    state = SilenceState()
+    state.session = np.zeros((len(calls), columns.SESSION_COLUMNS), np.int64)
+    pieces = pieces_of(frames, rows, frames.sample_rate_hz[rows.row], rows.position, rows.position + rows.samples)
+    return pieces, samples_of(frames, rows, pieces, Courses.of(state, rows))
+
+
+def sums(pieces: Pieces) -> list[list[int]]:
+    return pieces.levels[columns.SAMPLE_SUM].tolist()
 
 
 def test_frames_of_several_codecs_and_layouts_are_decoded_each_by_its_own():
     mulaw, alaw = bytes(range(160)), bytes(range(90, 250))
     linear = np.arange(-80, 80, dtype=">i2").tobytes()
     swapped = np.arange(320, dtype="<i2").tobytes()
-    found = poll(
+    pieces, found = poll(
         Call(0, Codec.PCMU).say(mulaw),
         Call(1, Codec.PCMA).say(alaw),
         Call(2, Codec.L16_BE).say(linear),
@@ -50,9 +60,12 @@ def test_frames_of_several_codecs_and_layouts_are_decoded_each_by_its_own():
         *range(-80, 80),
     ]
     assert found.pcm[:, 480:].tolist() == [list(range(1, 320, 2)), list(range(0, 320, 2))]
-    assert found.sums()[0, 2:].tolist() == [-80, sum(range(1, 320, 2))]
+    assert found.fresh.tolist() == [160] * 4
+    assert sums(pieces)[0] == [*found.pcm[0, :320].reshape(2, 160).sum(axis=1), -80, sum(range(1, 320, 2))]
+    assert sums(pieces)[1] == [0, 0, 0, sum(range(0, 320, 2))]
 
 
 def test_pieces_of_different_lengths_have_their_own_sums():
-    found = poll(Call().say(np.ones(500, "<i2").tobytes(), 2 * 100))
-    assert found.sums()[0].tolist() == [100, 60, 40, 100, 20, 80, 80, 20]
+    pieces, found = poll(Call().say(np.ones(500, "<i2").tobytes(), 2 * 100))
+    assert sums(pieces)[0] == [100, 60, 40, 100, 20, 80, 80, 20]
+    assert found.fresh.tolist() == [500]
