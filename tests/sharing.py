@@ -17,6 +17,7 @@ ALONE = {
     "tests/faults/test_back_pressure.py": "compares processor time and speed with and without a slow peer",
     "tests/e2e/test_demo_in_real_time.py": "every stall of the audio is found, those of the machine too",
     "tests/integration/test_backlog.py": "looks how far a listener is behind",
+    "tests/runtime/test_websocket_blocked.py": "an answer has its time, of which our loop takes most",
 }
 """Files that judge by how long something took or how much it worked, and what they look at."""
 

@@ -15,7 +15,7 @@ from runtime.supervision import ConnectionLost
 from schemas.symbols import ClosedBy
 from tests.runtime.websocket_peers import CLOSE_1000, QUICK, accept, dialer, raw_server, until, url_of
 
-SOON_S = 0.05
+SOON_S = 0.2
 """A deadline that is to pass in a test."""
 
 

@@ -129,12 +129,12 @@ async def test_who_sends_nothing_is_closed_as_idle_with_the_code_that_was_asked_
 @pytest.mark.parametrize("way", ["answers", "pings", "messages"])
 async def test_who_sends_anything_is_not_idle(way):
     heartbeat = Heartbeat.CONTROL if way == "answers" else Heartbeat.NONE
-    server = beating(heartbeat, idle_s=0.4)
+    server = beating(heartbeat, idle_s=0.8)
     async with server.serving(), dialled(server, ping_interval=0.02 if way == "pings" else None) as client:
         for _ in range(12):
             if way == "messages":
                 await client.send("alive")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         assert len(server.peers("c-1")) == 1
 
 

@@ -85,7 +85,7 @@ async def test_a_message_that_comes_twice_under_one_id_counts_once_and_equal_tex
 
 
 async def test_no_answer_in_time_is_ambiguous_and_a_late_one_belongs_to_its_own_input():
-    async with line(answer_s=0.1) as one:
+    async with line(answer_s=0.5) as one:
         one.server.script.queue.append(Answer(fault=Fault.SILENCE))
         events, verdict = await one.send(said())
         assert (events, verdict.outcome, verdict.error_class) == ([], Outcome.AMBIGUOUS, "no_answer")
@@ -96,7 +96,7 @@ async def test_no_answer_in_time_is_ambiguous_and_a_late_one_belongs_to_its_own_
 
 
 async def test_the_next_input_goes_where_a_late_answer_cannot_be_taken_for_its_own():
-    async with line(answer_s=0.1) as one:
+    async with line(answer_s=0.5) as one:
         one.server.script.queue.append(Answer(fault=Fault.SILENCE))
         await one.send(said("lost", 0))
         one.server.script.queue.append(Answer((transcript("its own"),)))
@@ -106,7 +106,7 @@ async def test_the_next_input_goes_where_a_late_answer_cannot_be_taken_for_its_o
 
 
 async def test_a_message_that_names_its_input_belongs_to_that_one_whenever_it_comes():
-    async with line(answer_s=0.1) as one:
+    async with line(answer_s=0.5) as one:
         one.server.script.queue.append(Answer(fault=Fault.SILENCE))
         await one.send(said("lost", 0))
         late = transcript("late", turnId=said("lost", 0).turn_id)
@@ -128,7 +128,7 @@ async def test_a_connection_that_ends_before_the_answer_leaves_doubt_and_nothing
 
 
 async def test_a_connection_that_ends_in_the_answer_was_answered():
-    async with line() as one:
+    async with line(quiet_s=30) as one:
         one.server.script.queue.append(Answer((transcript("half"),), fault=Fault.RESET))
         events, verdict = await one.send(said())
     assert (events, verdict.outcome, verdict.error_class) == ([Heard("half")], Outcome.ANSWERED, "cut_off")
