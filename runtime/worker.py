@@ -15,6 +15,7 @@ from runtime import metrics
 from runtime.asking import ask
 from runtime.checkpoint import Application, ChangelogReader, Step
 from runtime.errors import Unavailable
+from runtime.garbage import collect_seldom
 from runtime.kafka import (
     AIOKafkaConsumer,
     ConsumerRecord,
@@ -59,6 +60,7 @@ async def run_tasks(
     Raises `ConfigError` when the topics' partition counts differ, when a state cannot be read, when the log does not
     hold what it stands for, and when most of a partition is bad; after a drain `GroupLost`, `Stuck`, `TooManyRestarts`.
     """
+    collect_seldom()
     worker = Worker(service, processor, tuple(outputs), before_step)
     async with asyncio.TaskGroup() as group:
         await worker.run(group)
