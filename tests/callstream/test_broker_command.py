@@ -18,7 +18,7 @@ def taken_port() -> Iterator[int]:
 def broker(*arguments: object, temporary: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "callstream.broker_command", *map(str, arguments)]
     environment = {"TMPDIR": str(temporary), "CALLSTREAM_CACHE_DIR": str(temporary / "cache")}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=100)
 
 
 def test_what_is_wrong_is_said_in_one_line_before_anything_is_downloaded(tmp_path: Path, taken_port: int):

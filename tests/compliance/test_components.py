@@ -25,7 +25,7 @@ NEEDED = {
     "sinks.audit_log": {"AUDIT_LOG_ALLOW_DEVELOPMENT_KEY": "true"},
 }
 """What a component cannot start without; everything else has a default."""
-DEADLINE_S = 30
+DEADLINE_S = 100
 NOBODY = f"127.0.0.1:{free_port()}"
 
 

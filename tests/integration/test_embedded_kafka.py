@@ -163,7 +163,7 @@ async def test_the_command_leaves_no_broker_behind(tmp_path: Path, number: signa
             java = java_child(process.pid)
         finally:
             process.send_signal(number)
-        exit_code = process.wait(timeout=30)
+        exit_code = process.wait(timeout=100)
 
     assert b" is ready at 127.0.0.1:" in ready
     assert await gone(java)
