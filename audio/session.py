@@ -90,7 +90,8 @@ class SessionTable:
         self._order: list[int] | None = None
         """The answer of `in_order`, until a session comes or goes."""
         self._free: list[int] = []
-        self._texts: dict[int, tuple[str, SessionInfo | None, bytes]] = {}
+        self._texts: list[bytes | None] = []
+        """Conversation and info of each slot as the snapshot has them, None until they are made or made anew."""
         self.ids: list[bytes] = []
         self.conversations: list[str] = []
         self.infos: list[SessionInfo | None] = []
@@ -150,7 +151,8 @@ class SessionTable:
         before[1:] = sequence[:-1]
         before[first] = self.last[grouped[first]]
         opens = first & (before == _NEW)
-        last = np.append(first[1:], np.True_)
+        last = np.ones(len(order), np.bool_)
+        last[:-1] = first[1:]
         plain = (sequence == before + 1) | opens
         plain &= frames.ok[order] & (self.closed[grouped] == _OPEN)
         plain &= (frames.kind[order] != _CLOSED) | last
@@ -195,12 +197,13 @@ class SessionTable:
             self.ids.append(b"")
             self.conversations.append("")
             self.infos.append(None)
+            self._texts.append(None)
             self._grow(slot + 1)
         self._slot_of[session] = slot
         self._order = None
         self.ids[slot] = session
         self.conversations[slot] = conversation
-        self.infos[slot] = None
+        self.infos[slot] = self._texts[slot] = None
         self.last[slot] = _NEW
         self.closed[slot] = _OPEN
         self.touched_ms[slot] = 0
@@ -251,6 +254,7 @@ class SessionTable:
     def _note_info(self, slot: int, info: SessionInfo) -> None:
         self.infos[slot] = info
         self.conversations[slot] = info.conversation_id
+        self._texts[slot] = None
         self.partial[slot] = False
 
     def expire(self, stream_time_ms: int) -> list[int]:
@@ -279,7 +283,7 @@ class SessionTable:
     def snapshot(self) -> bytes:
         """Return the table as canonical bytes: equal tables give equal bytes, whatever slots they use."""
         order = self.in_order()
-        texts = [self._text(slot) for slot in order]
+        texts = [self._texts[slot] or self._text(slot) for slot in order]
         return b"".join(
             (
                 _COUNT.pack(len(order)),
@@ -323,15 +327,11 @@ class SessionTable:
 
     def _text(self, slot: int) -> bytes:
         """Return conversation and info as bytes, made once for each info."""
-        conversation, info = self.conversations[slot], self.infos[slot]
-        known = self._texts.get(slot)
-        if known is not None and known[0] == conversation and known[1] is info:
-            return known[2]
-        out = io.BytesIO()
+        info, out = self.infos[slot], io.BytesIO()
         datum = None if info is None else as_datum(info)
-        schemaless_writer(out, _TEXT, {"conversation_id": conversation, "info": datum})
-        self._texts[slot] = (conversation, info, out.getvalue())
-        return out.getvalue()
+        schemaless_writer(out, _TEXT, {"conversation_id": self.conversations[slot], "info": datum})
+        text = self._texts[slot] = out.getvalue()
+        return text
 
 
 _COUNT = struct.Struct("<I")
