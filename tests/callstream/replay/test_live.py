@@ -1,7 +1,6 @@
 """What the comparison reads: only what live processing has finished and still holds."""
 
 import uuid
-from dataclasses import replace
 
 import pytest
 
@@ -129,7 +128,7 @@ async def test_what_the_live_topic_has_deleted_is_left_out_and_counted(sides, be
 
 
 async def test_settings_that_differ_are_told_first(sides):
-    live = [replace(one, value=one.value.replace(STAGE.settings_hash.encode(), b"0" * 16)) for one in outputs(2)]
+    live = [one._replace(value=one.value.replace(STAGE.settings_hash.encode(), b"0" * 16)) for one in outputs(2)]
     await sides.write(live, outputs(2))
     await sides.commit(10)
     report = await sides.compare()
