@@ -4,9 +4,11 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 from runtime.config import KafkaSettings
-from runtime.kafka import start_admin
+from runtime.errors import CallstreamError
+from runtime.kafka import KafkaError, start_admin
 from schemas.topics import changelog, dead_letters
 from tests.faults import orders
 from tests.faults.call_log import create_outputs
@@ -16,7 +18,7 @@ from tests.faults.processors_under_test import OUTPUTS
 from tests.faults.progress import Progress
 from tests.faults.schedule import Action, Schedule
 from tests.faults.stage import Stage
-from tests.faults.verdict import compare
+from tests.faults.verdict import Verdict, compare
 
 SETTLE_S = 90
 """Whoever has not recovered by then never will."""
@@ -71,12 +73,12 @@ class DisturbedRun:
         finally:
             self.fleet.end()
         notes = self.fleet.folder / "surplus.txt"
-        verdict = await compare(self.kafka, self._stage.log, notes=notes)
+        verdict = await self._compare(notes)
         if verdict.exact:
             await self._delete_topics()
         else:
             # read once more, so that a reader's own trouble can be told from the log's
-            await compare(self.kafka, self._stage.log, notes=notes)
+            await self._compare(notes)
         return Outcome(
             self._schedule,
             verdict,
@@ -92,6 +94,16 @@ class DisturbedRun:
     async def _create_topics(self) -> None:
         async with self._stage.lock:
             await create_outputs(self.kafka, OUTPUTS[self._stage.log.kind])
+
+    async def _compare(self, notes: Path) -> Verdict:
+        """Read what was committed; anew where another schedule took the broker away meanwhile."""
+        while True:
+            outages = await self._stage.up()
+            try:
+                return await compare(self.kafka, self._stage.log, notes=notes)
+            except (CallstreamError, KafkaError, TimeoutError):
+                if self._stage.outages == outages:
+                    raise
 
     async def _delete_topics(self) -> None:
         names = [*OUTPUTS[self._stage.log.kind], changelog("silence").name, dead_letters("silence").name]

@@ -29,6 +29,11 @@ class Stage:
     outages: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    async def up(self) -> int:
+        """Return how many outages there have been, once the broker is up."""
+        async with self.lock:
+            return self.outages
+
     async def kill_broker(self, pause_s: float) -> None:
         """SIGKILL the broker and start it again."""
         async with self.lock:
