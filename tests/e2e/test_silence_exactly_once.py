@@ -28,13 +28,13 @@ from simulators.conversation import script
 from tests.kafka_fixture import CACHE_DIR
 from tests.reading import read_committed
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS = 4
 SESSIONS = 10
 KILLS = 3
 POLL_SIZES = (3, 250)
-DEADLINE_S = 90
+DEADLINE_S = 240
 STORE = SchemaStore()
 OUTPUTS = {SILENCE.name: SilenceEvent, ACTIVITY.name: ActivityWindow}
 DEAD_LETTERS = dead_letters("silence").name

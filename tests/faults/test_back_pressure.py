@@ -7,7 +7,7 @@ import pytest
 from tests.faults.back_pressure import Measured, measured, result
 from tests.faults.proxy import HOST
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 PAUSE_S = 7
 
 

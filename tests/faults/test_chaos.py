@@ -11,7 +11,7 @@ from tests.faults.outcome import HEADER, Outcome, result
 from tests.faults.schedule import Schedule, draw
 from tests.faults.stage import stage
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SCHEDULES = [draw(seed) for seed in range(1, 13)]
 CALM = [schedule for schedule in SCHEDULES if not schedule.kills_the_broker]

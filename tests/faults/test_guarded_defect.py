@@ -15,7 +15,7 @@ from tests.faults.processors_under_test import OUTPUTS, processor
 from tests.faults.schedule import Timing
 from tests.faults.verdict import Verdict, compare
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 DEADLINE_S = 150
 TIMING = Timing(session_ms=1_500)

@@ -48,7 +48,7 @@ def told(found: Measured) -> Measured:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_a_dead_broker_costs_no_call_and_no_frame(broker: EmbeddedKafka, tmp_path: Path) -> None:
     async with stage(broker, tmp_path) as built:
         found = told(await outage(built, Shape(CALLS, 8, FRAME_MS)))
@@ -57,7 +57,7 @@ async def test_a_dead_broker_costs_no_call_and_no_frame(broker: EmbeddedKafka, t
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_an_ingest_killed_in_the_outage_has_lost_and_announced_the_last_second_at_most(
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:
@@ -68,7 +68,7 @@ async def test_an_ingest_killed_in_the_outage_has_lost_and_announced_the_last_se
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_an_ingest_killed_while_it_catches_up_has_lost_and_announced_the_last_second_at_most(
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:
@@ -79,7 +79,7 @@ async def test_an_ingest_killed_while_it_catches_up_has_lost_and_announced_the_l
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_an_ingest_that_is_told_to_stop_in_the_outage_ends_soon_and_the_next_one_stores_what_it_left(
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:
@@ -91,7 +91,7 @@ async def test_an_ingest_that_is_told_to_stop_in_the_outage_ends_soon_and_the_ne
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_an_ingest_that_stops_under_load_has_stored_every_frame_it_was_sent(
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 TP = TopicPartition("calls.audio", 1)
 TIMEOUT_MS = 60_000
-DEADLINE_S = 30
+DEADLINE_S = 90
 
 
 async def believe_producers(kafka: KafkaSettings) -> None:

@@ -34,7 +34,7 @@ from simulators.media_streams.server import PATH, Interaction, MediaStreamsServe
 from simulators.oauth.server import OAuthServer
 from tests.integration.test_ingest import free_port
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4

@@ -17,8 +17,8 @@ from schemas.symbols import TurnState
 from tests.faults.proxy import HOST, Act, Api, Fault, proxy_to
 from tests.integration.test_forwarder import Cluster, create_cluster, worker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(120)]
-DEADLINE_S = 45
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+DEADLINE_S = 90
 REQUEST_TIMEOUT_MS = 2_000
 PATIENT_MS = 10_000
 IMPATIENT_MS = 1_500

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.proxy import Act, Api, Fault, proxy_to
 from tests.integration.test_group_table import Table, everything, until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
 SESSION_MS = 1_500
 CASES = {

@@ -18,8 +18,8 @@ from tests.faults.proxy import HOST, Act, Api, Fault, Proxy, proxy_to
 from tests.reading import read_committed
 from tests.runtime.test_task import frame
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
-DEADLINE_S = 45
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+DEADLINE_S = 90
 REQUEST_TIMEOUT_MS = 2_000
 PARTITIONS = 2
 EACH = 30

@@ -34,13 +34,13 @@ from tests.integration.test_task_host import Cluster, create_cluster, frames, wo
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.slow,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(600),
     # a client that is cut off while it connects leaves that connection to its destructor, which says so
     pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConnection:ResourceWarning"),
 ]
 COMMIT_DEADLINE_S = 3
 REQUEST_TIMEOUT_MS = 3_000
-DEADLINE_S = 45
+DEADLINE_S = 90
 WAITS = {Act.HALF_OPEN: 0.0, Act.SILENCE: 5.0, Act.DELAY: 2.0}
 CUTS = (Act.CUT_BEFORE, Act.CUT_AFTER)
 STARTING = (

@@ -108,7 +108,7 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(600)
 async def test_no_input_breaks_the_server_holds_up_an_honest_call_or_leaves_anything_behind(tmp_path, faults, capsys):
     seed = random.SystemRandom().getrandbits(32)
     keys = tmp_path / "keys.json"

@@ -24,7 +24,7 @@ from tests.integration.test_cognigy import DEADLINE_S, PARTITIONS, Worker, spoke
 from tests.processors.cognigy.turns import utterance
 from tests.reading import read_committed
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 STORE = SchemaStore()
 ENCODE = FrameEncoder(STORE).encode
 CALL = "conversation"

@@ -31,7 +31,7 @@ from simulators.cognigy.server import CognigyServer
 from tests.processors.cognigy.turns import utterance
 from tests.reading import read_committed
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 PARTITIONS = 4
 DEADLINE_S = 60
 ROOT = Path(__file__).parents[2]

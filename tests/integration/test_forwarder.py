@@ -23,7 +23,7 @@ from schemas.topics import dead_letters, turns
 from tests.reading import read_committed
 from tests.runtime.talking import Talking, nothing, until, utterance
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 PARTITIONS = 2
 DEADLINE_S = 60
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from tests.integration.test_forwarder import DEADLINE_S, STORE, Cluster, create_
 from tests.kafka_fixture import CACHE_DIR
 from tests.runtime.talking import until, utterance
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 SESSION_MS = 1500
 

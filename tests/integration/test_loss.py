@@ -24,7 +24,7 @@ from tests.kafka_fixture import CACHE_DIR
 from tests.processors.loss.calls import ENCODER, STORE, Call
 from tests.reading import read_committed
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS, ITS_OWN = 4, 2
 DEADLINE_S = 60

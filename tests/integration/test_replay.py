@@ -42,7 +42,7 @@ from tests.kafka_fixture import CACHE_DIR
 from tests.processors.silence.calls import Call
 from tests.reading import read_committed
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS = 4
 DEADLINE_S = 90

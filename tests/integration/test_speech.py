@@ -19,7 +19,7 @@ from tests.kafka_fixture import CACHE_DIR
 from tests.processors.speech.calls import Run
 from tests.reading import read_committed
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SESSIONS = 4
 DEADLINE_S = 90

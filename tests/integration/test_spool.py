@@ -26,7 +26,7 @@ from simulators.audiohook.report import CallReport
 from tests.integration.test_ingest import KEY, OPTIONS, SECRET, create_topics, free_port, ingest, stored, until, url
 from tests.kafka_fixture import CACHE_DIR
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 CALLS = 12
 LONGEST_LOSS_S = 1.5
 """What was received in the last second may be missing; the rest is for a machine that does other things too."""

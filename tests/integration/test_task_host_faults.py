@@ -23,7 +23,7 @@ from schemas.topics import dead_letters
 from tests.integration.test_task_host import DEADLINE_S, Cluster, create_cluster, frames, worker
 from tests.kafka_fixture import CACHE_DIR
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 
 

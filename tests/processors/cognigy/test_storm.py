@@ -15,7 +15,7 @@ from simulators.cognigy.script import Answer, Output
 from simulators.cognigy.server import CognigyServer
 from tests.processors.cognigy.turns import RULES, utterance
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TOKEN = "5ec2e7" * 10 + "cafe"
 STORM, CALM, WIDTH, CONNECTIONS = 800, 32, 128, 16
 DEADLINE_S, CALM_DEADLINE_S = 0.1, 5.0
