@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from audio.levels import FULL_SCALE
 from processors.silence import state as columns
@@ -33,19 +32,18 @@ _THRESHOLDS: Final = (1 << _BITS) - 1
 _BACK: Final = np.arange(0, _BITS * _HANGOVER, _BITS)[:, np.newaxis]
 
 
-def follow(channel: Numbers, row: Numbers, first: NDArray[np.bool_], sums: Numbers, samples: Numbers) -> None:
-    """Take complete blocks, by channel (`first` is True where one begins) and by time, into the rows of `channel`."""
-    begins = first.nonzero()[0]
-    of = first.cumsum() - 1
-    turn = np.arange(len(row)) - begins[of]
-    order, bounds = turn.argsort(kind="stable"), np.bincount(turn).cumsum().tolist()
+def follow(channel: Numbers, row: Numbers, channels: tuple[Numbers, Numbers], sums: Numbers, samples: Numbers) -> None:
+    """Take complete blocks, by channel and by time, into the rows of `channel`: each into its `row`.
+
+    `channels` says where each channel begins, and of which channel each block is.
+    """
+    begins = channels[0]
     heard = np.sqrt(sums / samples) * (_MEAN_MAGNITUDE * _STEPS)
     kept = channel[row[begins], columns.SMOOTH : columns.RECENT + 1].T
     recents = np.empty(len(row), np.int64)
-    for low, high in pairwise((0, *bounds)):
-        now = order[low:high]
-        own, value = of[now], heard[now]
+    for now, own in _turns(*channels):
         smooth, smoother, recent = kept[:, own]
+        value = heard[now]
         step = smooth - value
         smoother = value + (smoother - value) * _DECAY + step * _SECOND
         reached = np.minimum(np.maximum(np.frexp(smoother / _STEPS)[1], 0), _THRESHOLDS)
@@ -54,6 +52,15 @@ def follow(channel: Numbers, row: Numbers, first: NDArray[np.bool_], sums: Numbe
     channel[row[begins], columns.SMOOTH : columns.RECENT + 1] = kept.T
     highest = np.maximum.reduce(recents >> _BACK & _THRESHOLDS)
     np.add.at(channel.reshape(-1), row * channel.shape[1] + columns.REACHED.start + highest, samples)
+
+
+def _turns(begins: Numbers, of: Numbers) -> list[tuple[Numbers | slice, Numbers | slice]]:
+    """Return the first block of every channel, then the second ones, and so on; and of which channels each are."""
+    if len(begins) == len(of):
+        return [(slice(None), slice(None))]
+    turn = np.arange(len(of)) - begins[of]
+    order, bounds = turn.argsort(kind="stable"), np.bincount(turn).cumsum().tolist()
+    return [(order[low:high], of[order[low:high]]) for low, high in pairwise((0, *bounds))]
 
 
 def level_dbfs(squares: int, reached: Sequence[int]) -> float | None:

@@ -51,11 +51,11 @@ class LevelDetector:
         active = blocks.sums >= self._on * blocks.samples
         certain = active | (blocks.sums < self._off * blocks.samples)
         memories = active.astype(np.int64)
-        between = np.flatnonzero(~certain)
+        between = (~certain).nonzero()[0]
         if len(between):
-            known = np.concatenate(((-1,), np.flatnonzero(certain)))
-            source = known[np.searchsorted(known, between) - 1]
-            begins = np.flatnonzero(blocks.first)
-            start = begins[np.searchsorted(begins, between, "right") - 1]
+            known = np.concatenate(((-1,), certain.nonzero()[0]))
+            source = known[known.searchsorted(between) - 1]
+            begins = blocks.first.nonzero()[0]
+            start = begins[begins.searchsorted(between, "right") - 1]
             memories[between] = np.where(source >= start, memories[source], blocks.memory[between])
         return memories

@@ -106,10 +106,9 @@ def _measure(buffer: NDArray[np.uint8], begin: Numbers, samples: Numbers, code: 
     sides, how = sides_of(channels), ranking(codec)
     found = np.zeros((LEVELS, sides, len(samples)), np.int64)
     usual = int(samples[0]) if np.count_nonzero(samples != samples[0]) == 0 else int(np.bincount(samples).argmax())
-    by_rank = (samples == usual) & (how is not None and fits(usual, sides))
-    chosen, rest = by_rank.nonzero()[0], (~by_rank).nonzero()[0]
-    if len(chosen) and how is not None:
-        part = some(chosen, len(samples))
+    rest = np.arange(len(samples))
+    if how is not None and fits(usual, sides):
+        part, rest = some((samples == usual).nonzero()[0], len(samples)), (samples != usual).nonzero()[0]
         measured = measure(ranges_of(buffer, begin[part], usual * sides), sides, how)
         for column, values in zip(_MEASURED, measured, strict=True):
             found[column][:, part] = values[::-1] if channels == SWAPPED else values

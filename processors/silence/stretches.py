@@ -91,7 +91,7 @@ class Stretches:
     def _find_spans(self, courses: Courses, channel: Numbers, told: Told) -> None:
         """Run the span machine where a span begins or ends; elsewhere only note the last run."""
         units, session = told.units, courses.session
-        last = ends(told.channels.first[: len(units.rank)].nonzero()[0], len(units.rank))
+        last = told.channels.last[: told.channels.sessions]
         head = np.zeros(len(session), np.int64)
         head[units.rank[last]] = units.end[last]
         kind, table = self._limits(courses)
@@ -113,7 +113,9 @@ class Stretches:
         kinds = courses.session[:, columns.RATE] << _PLACES | self._state.place[courses.slot]
         codes = distinct(kinds)
         table = [_limit_row(self._tuning.at(code & _MOST_PLACES), code >> _PLACES) for code in codes]
-        return np.array(codes).searchsorted(kinds), np.array(table)
+        if len(codes) == 1:
+            return np.zeros(len(kinds), np.int64), table[0]
+        return np.array(codes).searchsorted(kinds), np.concatenate(table)
 
     def _spans(self, courses: Courses, channel: Numbers, units: Units, mine: Numbers, runs: _Runs) -> None:
         """Run the span machine of each busy session; `mine` are their units."""
@@ -138,16 +140,16 @@ class Stretches:
 
 
 @cache
-def _limit_row(tuning: Tuning, rate_hz: int) -> tuple[int, ...]:
-    """Return the limits of dead air by its level, those of overtalk by its level, and the minimum of a run down."""
+def _limit_row(tuning: Tuning, rate_hz: int) -> Numbers:
+    """Return a row: limits of dead air by its level, those of overtalk by its level, and the minimum of a run down."""
     limit = limits(tuning, rate_hz)
-    return (NEVER, *limit.dead_air, NEVER, NEVER, limit.overtalk, NEVER, NEVER, limit.run[DOWN])
+    return np.array([(NEVER, *limit.dead_air, NEVER, NEVER, limit.overtalk, NEVER, NEVER, limit.run[DOWN])])
 
 
 def _runs(channel: Numbers, told: Told) -> _Runs:
     """Find where the tracks' classes change."""
     channels, flat = told.channels, channel.reshape(-1, columns.CHANNEL_COLUMNS)
-    begin = channels.first.nonzero()[0]
+    begin = channels.begin
     classes = (told.bits >> _TRACK & 1) + DOWN
     previous = np.empty_like(classes)
     previous[:, 1:] = classes[:, :-1]
@@ -160,17 +162,18 @@ def _runs(channel: Numbers, told: Told) -> _Runs:
 def _busy(runs: _Runs, channel: Numbers, head: Numbers, minimum: Numbers) -> tuple[NDArray[np.bool_], Numbers]:
     """Return True for sessions in which a track may confirm something or tries to; and the last run of each channel."""
     tracks = channel[:, :, _ALL_TRACKS].reshape(len(head), SIDES, _TRACKS, columns.TRACK_COLUMNS)
-    confirmed, least = tracks[..., columns.CONFIRMED], minimum[:, np.newaxis, np.newaxis]
-    end = np.empty(confirmed.shape, np.int64)
-    end[:] = head[:, np.newaxis, np.newaxis]
+    confirmed, first_end = tracks[..., columns.CONFIRMED], head[:, np.newaxis, np.newaxis]
     key = runs.row * _TRACKS + runs.track
     begin = firsts(key).nonzero()[0]
+    if len(key):
+        first_end = first_end.repeat(SIDES, axis=1).repeat(_TRACKS, axis=2)
+        first_end.reshape(-1)[key[begin]] = runs.start[begin]
+    long = first_end - tracks[..., columns.RUN_START] >= minimum[:, np.newaxis, np.newaxis]
+    waits = (tracks[..., columns.RUN] == DOWN) & (confirmed != DOWN) & long
+    waits |= tracks[..., columns.TRIED] != 0
+    busy: NDArray[np.bool_] = waits.reshape(len(head), -1).any(axis=1)
+    busy |= channel[:, :, columns.ASKED].any(axis=1)
     last = ends(begin, len(key))
-    end.reshape(-1)[key[begin]] = runs.start[begin]
-    open_run = (tracks[..., columns.RUN] == DOWN) & (confirmed != DOWN)
-    waits = open_run & (end - tracks[..., columns.RUN_START] >= least) | (tracks[..., columns.TRIED] != 0)
-    busy: NDArray[np.bool_] = np.logical_or.reduce(waits.reshape(len(head), -1), axis=1)
-    busy |= np.logical_or.reduce(channel[:, :, columns.ASKED], axis=1)
     if len(key):
         run_end = np.empty_like(runs.start)
         run_end[:-1] = runs.start[1:]

@@ -27,13 +27,18 @@ _STEREO: Final = np.array([len(SIDES_OF.get(layout, ("",))) > 1 for layout in ra
 class Channels:
     """Blocks by channel: by side, then by session, then by time. `unit` says which of `Units` each is, on its `side`.
 
-    `row` is the channel's row, sessions times `SIDES`; `first` is True where a channel begins.
+    `row` is the channel's row, sessions times `SIDES`. `first` is True where a channel begins, at `begin`; it ends with
+    its `last` block, and `place` says which channel a block is of. The first `sessions` of them are of the first side.
     """
 
     unit: Numbers
     side: Numbers
     row: Numbers
     first: NDArray[np.bool_]
+    begin: Numbers
+    last: Numbers
+    place: Numbers
+    sessions: int
 
     @classmethod
     def of(cls, courses: Courses, rank: Numbers) -> "Channels":
@@ -43,7 +48,10 @@ class Channels:
         unit = np.concatenate((np.arange(len(rank)), second))
         side = np.zeros(len(unit), np.int64)
         side[len(rank) :] = 1
-        return cls(unit, side, rank[unit] * SIDES + side, np.concatenate((first, first[second])))
+        first = np.concatenate((first, first[second]))
+        begin = first.nonzero()[0]
+        last, place = ends(begin, len(unit)), first.cumsum() - 1
+        return cls(unit, side, rank[unit] * SIDES + side, first, begin, last, place, int(begin.searchsorted(len(rank))))
 
     def sums(self, units: Units) -> Numbers:
         """Return the sum of squares of each."""
@@ -100,9 +108,8 @@ def tell(courses: Courses, channel: Numbers, units: Units, judged: Judged) -> To
     """
     session, channels = courses.session, judged.channels
     flat = channel.reshape(-1, columns.CHANNEL_COLUMNS)
-    follow(flat, channels.row, channels.first, judged.sums, judged.samples)
-    opening = channels.first[: len(units.rank)].nonzero()[0]
-    closing = ends(opening, len(units.rank))
+    follow(flat, channels.row, (channels.begin, channels.place), judged.sums, judged.samples)
+    opening, closing = channels.begin[: channels.sessions], channels.last[: channels.sessions]
     who = some(units.rank[opening], len(session))
     start, sums = np.empty_like(units.start), np.empty_like(units.sums)
     start[1:], sums[:, 1:] = units.start[:-1], units.sums[:, :-1]
@@ -122,11 +129,8 @@ def tell(courses: Courses, channel: Numbers, units: Units, judged: Judged) -> To
 
 def _running(channel: Numbers, of: Channels, values: Numbers) -> Numbers:
     """Return each channel's sums in front of its `values`; HEARD goes on to the sums behind its last ones."""
-    begin = of.first.nonzero()[0]
-    last = ends(begin, len(of.first))
-    own = of.row[begin]
-    total = values.cumsum(axis=1)
-    before = total - values
-    before += (channel[own, _HEARD].T - before[:, begin])[:, of.first.cumsum() - 1]
-    channel[own, _HEARD] = (before + values)[:, last].T
+    own = of.row[of.begin]
+    before = values.cumsum(axis=1) - values
+    before += (channel[own, _HEARD].T - before[:, of.begin])[:, of.place]
+    channel[own, _HEARD] = (before + values)[:, of.last].T
     return before
