@@ -17,7 +17,9 @@ timeline. Same records in, same records out, however they were polled; a session
 neighbours. It reads no other topic and keeps nothing but its state, 1.7 kB per stereo call, and the packets that wait
 for one in front of them.
 
-What it does not do: it tells no speaker from another, and no music from a tone. Of two numbered streams of a session,
-one of each side, it judges each by itself: dead air, overtalk, responses and interruptions are found in interleaved
-channels only, dead air in mixed ones too.
+Dead air, overtalk, responses and interruptions are found in interleaved channels, and in two numbered streams of a
+session, one of each side: there as far as both are certain, which is up to 1.5 s later. Dead air is found in mixed
+channels too.
+
+What it does not do: it tells no speaker from another, and no music from a tone.
 """

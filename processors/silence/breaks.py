@@ -145,6 +145,7 @@ class Breaks:
             start = head
         machine.end(start, channel[:, columns.HEARD_SUM : columns.HEARD_ODDS + 1].tolist(), ended_by)
         self._report.spans(slot, machine.spans, [row])
+        self._report.broken(row, start)
         channel[:, columns.SPANS] = machine.rows()
         session[columns.DEAD : columns.OVER_TOTAL + 1] = machine.joint_row()
         if session[columns.WAITING].any():

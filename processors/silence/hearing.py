@@ -100,6 +100,10 @@ class Hearing:
         """Return name and version of what judges a session, given by its row."""
         return self._voice.name if self._voice is not None and session[columns.VOICED] else self._levels[0].name
 
+    def name_at(self, rate_hz: int) -> str:
+        """Return name and version of what judges audio of a rate."""
+        return self._voice.name if self._voice is not None and rate_hz in FACTORS else self._levels[0].name
+
     def by_voice(self, session: Numbers) -> NDArray[np.bool_]:
         """Return True for the sessions the voice detector judges, given by their column VOICED."""
         found: NDArray[np.bool_] = (session != 0) & (self._voice is not None)

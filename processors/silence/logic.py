@@ -8,7 +8,6 @@ late) are counted and not analysed. Audio in front of it makes a gap. Numbered p
 """
 
 from collections.abc import Iterable
-from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -23,13 +22,14 @@ from processors.silence.hearing import Hearing
 from processors.silence.media import Numbers, Rows, media
 from processors.silence.ordering import Ordered, ordered, remaining
 from processors.silence.orders import LANES
+from processors.silence.pairing import Found, Pairing, Told
 from processors.silence.report import EXPIRED, Report
 from processors.silence.state import SilenceState
 from processors.silence.stretches import Stretches
 from processors.silence.tuning import Tuning
 from runtime.errors import StateCorrupted
 from runtime.processor import Batch, Emit, ExpireEmit
-from schemas.records import ActivityWindow, Derived, SilenceEvent
+from schemas.records import Derived
 from schemas.symbols import EndedBy, FrameKind, Reason
 from schemas.topics import AUDIO
 
@@ -80,18 +80,18 @@ class SilenceProcessor:
     def expire(self, stream_time_ms: int, state: SilenceState, emit: ExpireEmit) -> None:
         """Close the sessions that have lost their ingest; forget those closed long ago."""
         for slot in state.table.expire(stream_time_ms):
-            found: list[Derived] = []
-
-            def keep(_row: int, record: Derived, found: list[Derived] = found) -> None:
-                found.append(record)
-
-            report = self._report(state, keep, None)
+            found: list[Found] = []
             for lane in range(LANES * slot, LANES * slot + LANES):
+
+                def keep(_: int, record: Told | int, found: list[Found] = found, lane: int = lane) -> None:
+                    found.append(Found(EXPIRED, lane % LANES, lane // LANES, numbered=False, record=record))
+
+                report = Report(state, self.settings_hash, self._hearing, keep, None, keep)
                 rest = remaining(state.orders, lane)
                 if rest is not None:
                     self._take(rest, state, report)
                 Breaks(state, self._tuning, self._hearing, report).finish(lane, EXPIRED, EndedBy.IDLE)
-            for record in sorted(found, key=_channel):
+            for _, record in sorted(self._pairing(state).joined(found), key=_channel):
                 emit(record)
 
     def snapshot(self, state: SilenceState) -> bytes:
@@ -115,9 +115,6 @@ class SilenceProcessor:
             if info is not None:
                 state.place[LANES * slot : LANES * slot + LANES] = self._tuning.place(info.organisation, info.queue)
 
-    def _report(self, state: SilenceState, emit: Emit, captured_at_us: Numbers | None) -> Report:
-        return Report(state, self.settings_hash, self._hearing, emit, captured_at_us)
-
     def _process(
         self, frames: Frames, keys: tuple[bytes | None, ...], stream_time_ms: int, state: SilenceState, emit: Emit
     ) -> None:
@@ -129,17 +126,24 @@ class SilenceProcessor:
         found = ordered(state.orders, frames, identity.slots, accepted, lambda slot: _known(state, slot))
         cause = found.cause
         if cause is None:
-            self._take(found, state, self._report(state, emit, frames.captured_at_us))
+            report = Report(state, self.settings_hash, self._hearing, emit, frames.captured_at_us)
+            self._take(found, state, report)
             return
-        told: list[tuple[int, int, Derived]] = []
+        told: list[Found] = []
+        sided = found.sided()
 
-        def caused(row: int, record: Derived) -> None:
-            told.append((int(cause[row]), int(found.lane[row]), record))
+        def caused(row: int, record: Told | int) -> None:
+            by = int(cause[row])
+            told.append(Found(by, int(found.lane[row]), int(identity.slots[by]), bool(sided[by]), record))
 
-        self._take(found, state, self._report(state, caused, found.frames.captured_at_us[cause]))
+        captured_at_us = found.frames.captured_at_us[cause]
+        self._take(found, state, Report(state, self.settings_hash, self._hearing, caused, captured_at_us, caused))
         # a mark interrupts both lanes of its session, and how far the other one had come depends on the poll
-        for row, _, record in sorted(told, key=itemgetter(0, 1)):
-            emit(row, record)
+        for row, joint in self._pairing(state).joined(told):
+            emit(row, joint)
+
+    def _pairing(self, state: SilenceState) -> Pairing:
+        return Pairing(state, self._tuning, self._hearing.name_at)
 
     def _take(self, found: Ordered, state: SilenceState, report: Report) -> None:
         frames, rows = found.frames, found.rows
@@ -214,5 +218,5 @@ def _smooth(courses: Courses, rows: Rows) -> NDArray[np.bool_] | None:
     return smooth
 
 
-def _channel(record: Derived) -> int:
-    return record.channel.code if isinstance(record, SilenceEvent | ActivityWindow) else 0
+def _channel(told: tuple[int, Told]) -> int:
+    return told[1].channel.code

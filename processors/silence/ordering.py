@@ -5,7 +5,7 @@ Packets that come out of order wait in the state for those in front of them, wit
 their stream ended, nearly all, are judged together; Python runs only for sessions where one does not.
 
 Two streams of a session, one of each side, have a lane each: rows are those of a lane (`LANES` times the slot, and the
-one behind it), and a mark stands in both. Each is judged by itself.
+one behind it), and a mark stands in both. Each is judged by itself; what both have in common, `pairing` finds.
 
 A row let go by a later one is told as that one's doing. A packet that is late, came before or belongs nowhere is
 counted and not analysed. Sources that number nothing cost one look at a column of the poll.
@@ -40,7 +40,7 @@ _AUDIO, _CLOSED = FrameKind.AUDIO.code, FrameKind.CLOSED.code
 _RESTART: Final = Reason.RESTART.code
 _LEAST_BITS, _MOST_BITS = 8, 32
 _US: Final = 1_000_000
-_INTERNAL: Final = Channels.INTERNAL.code
+_EXTERNAL, _INTERNAL = Channels.EXTERNAL.code, Channels.INTERNAL.code
 
 
 @dataclass(slots=True)
@@ -49,13 +49,20 @@ class Ordered:
 
     `frames` are those of the poll; behind them stand those that waited since an earlier one, and marks once more for
     second lanes. `cause` has the row of the poll behind each of them, `lane` 1 for those of a second lane; None and
-    empty where each row is its own cause.
+    empty where no stream is numbered.
     """
 
     frames: Frames
     rows: Rows
     cause: Numbers | None = None
     lane: Numbers = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def sided(self) -> NDArray[np.bool_]:
+        """Return True for the packets of a numbered stream that holds one side."""
+        frames = self.frames
+        sided: NDArray[np.bool_] = (frames.channels == _EXTERNAL) | (frames.channels == _INTERNAL)
+        sided &= (frames.source_sequence_bits > 0) & (frames.kind == _AUDIO)
+        return sided
 
 
 def ordered(
@@ -146,7 +153,9 @@ class _Poll:
         touched |= self._orders.settled[sessions, KNOWN] != 0
         odd = np.flatnonzero(touched & ~whole).tolist()
         if not odd:
-            return Ordered(self._frames, described(self._frames, self._row, slot))
+            lane = np.zeros(len(self._frames), np.int64)
+            lane[self._row] = slot & 1
+            return Ordered(self._frames, described(self._frames, self._row, slot), self._base, lane)
         return self._rearranged(begin, count, odd)
 
     def _plain(self, first: NDArray[np.bool_]) -> NDArray[np.bool_]:

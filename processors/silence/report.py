@@ -10,7 +10,7 @@ from processors.silence.media import Numbers
 from processors.silence.orders import LANES
 from processors.silence.state import SilenceState
 from processors.silence.tracks import Span
-from schemas.records import Derived
+from schemas.records import ActivityWindow, SilenceEvent
 from schemas.symbols import ActivityKind
 
 EXPIRED = -1
@@ -20,15 +20,20 @@ EXPIRED = -1
 class Report:
     """Writes records of one poll. Within a row they come in the order of the calls."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a report is made of
         self,
         state: SilenceState,
         settings_hash: str,
         hearing: Hearing,
-        emit: Callable[[int, Derived], None],
+        emit: Callable[[int, SilenceEvent | ActivityWindow], None],
         captured_at_us: Numbers | None,
+        broken: Callable[[int, int], None] = lambda _row, _position: None,
     ) -> None:
-        """`captured_at_us` has a number per row; None where no row causes anything."""
+        """`captured_at_us` has a number per row; None where no row causes anything.
+
+        `broken` is told row and position where the audio of a session, or of a lane of it, stops.
+        """
+        self.broken = broken
         self._hearing = hearing
         self._state = state
         self._settings_hash = settings_hash

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from audio.session import SessionTable
 from processors.silence.orders import LANES, Orders
+from processors.silence.pairs import Pair, packed, unpacked
 from processors.silence.voices import SIDES, Voices
 from runtime.errors import StateCorrupted
 
@@ -56,7 +57,7 @@ REACHED: Final = slice(68, 84)
 CHANNEL_COLUMNS: Final = 84
 
 _WIDTHS: Final = ("<i1", "<i2", "<i4", "<i8")
-_HEAD: Final = struct.Struct("<IIIII")
+_HEAD: Final = struct.Struct("<IIIIII")
 
 
 class SilenceState:
@@ -68,6 +69,8 @@ class SilenceState:
         """What is made of the table once for all records of a session; no part of the snapshot."""
         self.orders = Orders()
         """The numbered streams, and what waits of them."""
+        self.pairs: dict[int, Pair] = {}
+        """By slot: what the two lanes of a session have in common."""
         self.session: NDArray[np.int64] = np.zeros((0, SESSION_COLUMNS), np.int64)
         self.channel: NDArray[np.int64] = np.zeros((0, SIDES, CHANNEL_COLUMNS), np.int64)
         self.place: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -106,8 +109,10 @@ class SilenceState:
         )
         streams = self.orders.snapshot(lanes)
         voices = self.voices.snapshot(np.array(lanes, np.int64), self._left(lanes))
-        head = _HEAD.pack(len(table), len(order), len(second), len(streams), len(voices))
-        return b"".join((head, table, np.array(second, "<u4").tobytes(), streams, voices, _packed(columns)))
+        pairs = packed(self.pairs, order)
+        head = _HEAD.pack(len(table), len(order), len(second), len(streams), len(voices), len(pairs))
+        lanes_used = np.array(second, "<u4").tobytes()
+        return b"".join((head, table, lanes_used, streams, voices, pairs, _packed(columns)))
 
     def _left(self, lanes: list[int]) -> NDArray[np.int64]:
         """Return how many samples of its unfinished block each lane keeps."""
@@ -127,7 +132,7 @@ class SilenceState:
     def restore(cls, snapshot: bytes) -> "SilenceState":
         """Return the state a snapshot was taken of. Raises `StateCorrupted` when it cannot be read."""
         try:
-            length, count, seconds, streams, voices = _HEAD.unpack_from(snapshot)
+            length, count, seconds, streams, voices, pairs = _HEAD.unpack_from(snapshot)
             at = _HEAD.size + length
             state = cls(SessionTable.restore(snapshot[_HEAD.size : at]))
             second = np.frombuffer(snapshot, "<u4", seconds, at)
@@ -136,7 +141,8 @@ class SilenceState:
             lanes = _lanes(order, second.tolist())
             state.orders.restore(snapshot[at : at + streams], lanes)
             at += streams
-            columns = _unpacked(snapshot[at + voices :], count + seconds)
+            state.pairs = unpacked(snapshot[at + voices : at + voices + pairs], order)
+            columns = _unpacked(snapshot[at + voices + pairs :], count + seconds)
             state.session[lanes] = columns[:SESSION_COLUMNS].T
             state.channel[lanes] = columns[SESSION_COLUMNS:].T.reshape(len(lanes), SIDES, CHANNEL_COLUMNS)
             state.voices.restore(snapshot[at : at + voices], np.array(lanes, np.int64), state._left(lanes))

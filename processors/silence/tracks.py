@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from schemas.symbols import EndedBy, SilenceEventKind
 
@@ -138,6 +138,16 @@ class Track:
         self.tried = self.tried_start = self.tried_sum = self.tried_odds = 0
 
 
+class Confirmed(Protocol):
+    """What is confirmed of a question about one channel, since when, and up to where it holds for certain."""
+
+    confirmed: int
+    start: int
+
+    def certain_end(self, head: int) -> int:
+        """Return up to where it holds for certain when `head` was heard."""
+
+
 class Joint:
     """Dead air or overtalk: a stretch in which all tracks are confirmed in one class."""
 
@@ -157,7 +167,7 @@ class Joint:
         """Return the position at which the next limit is reached, if all goes on as it is."""
         return self.start + self._limits[self.level - 1] if 0 < self.level <= len(self._limits) else NEVER
 
-    def settle(self, block: int, tracks: Sequence[Track], head: int, ended_by: EndedBy, spans: list[Span]) -> None:
+    def settle(self, block: int, tracks: Sequence[Confirmed], head: int, ended_by: EndedBy, spans: list[Span]) -> None:
         """Follow what the tracks have just confirmed; `ended_by` is what ends the stretch, if it ends."""
         joined = self._class
         for track in tracks:
