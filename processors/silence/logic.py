@@ -84,7 +84,7 @@ class SilenceProcessor:
             for lane in range(LANES * slot, LANES * slot + LANES):
 
                 def keep(_: int, record: Told | int, found: list[Found] = found, lane: int = lane) -> None:
-                    found.append(Found(EXPIRED, lane % LANES, lane // LANES, numbered=False, record=record))
+                    found.append(Found.of(state, EXPIRED, lane, record))
 
                 report = Report(state, self.settings_hash, self._hearing, keep, None, keep)
                 rest = remaining(state.orders, lane)
@@ -134,7 +134,8 @@ class SilenceProcessor:
 
         def caused(row: int, record: Told | int) -> None:
             by = int(cause[row])
-            told.append(Found(by, int(found.lane[row]), int(identity.slots[by]), bool(sided[by]), record))
+            lane = LANES * int(identity.slots[by]) + int(found.lane[row])
+            told.append(Found.of(state, by, lane, record, numbered=bool(sided[by])))
 
         captured_at_us = found.frames.captured_at_us[cause]
         self._take(found, state, Report(state, self.settings_hash, self._hearing, caused, captured_at_us, caused))

@@ -61,7 +61,7 @@ class Ordered:
         """Return True for the packets of a numbered stream that holds one side."""
         frames = self.frames
         sided: NDArray[np.bool_] = (frames.channels == _EXTERNAL) | (frames.channels == _INTERNAL)
-        sided &= (frames.source_sequence_bits > 0) & (frames.kind == _AUDIO)
+        sided &= _widths(frames) > 0
         return sided
 
 

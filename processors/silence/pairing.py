@@ -10,10 +10,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeGuard
 
+from processors.silence import state as columns
+from processors.silence.media import SIDES_OF
 from processors.silence.orders import LANES
 from processors.silence.pairs import Pair, lag_of, shares
 from processors.silence.state import SilenceState
-from processors.silence.tracks import ALL, Span
+from processors.silence.tracks import ALL, Limits, Span
 from processors.silence.tuning import Tuning, limits
 from schemas.records import ActivityWindow, SilenceEvent
 from schemas.symbols import ActivityKind, Channel
@@ -35,7 +37,7 @@ Told = SilenceEvent | ActivityWindow
 class Found(NamedTuple):
     """A record of a lane, or the position at which the lane's audio stops; the session's slot.
 
-    `numbered`: a numbered packet of one side is what caused it.
+    `numbered`: a numbered packet of one side is what caused it. `rate_hz` and `layout` are those of the lane's audio.
     """
 
     row: int
@@ -43,6 +45,14 @@ class Found(NamedTuple):
     slot: int
     numbered: bool
     record: Told | int
+    rate_hz: int
+    layout: int
+
+    @classmethod
+    def of(cls, state: SilenceState, row: int, lane: int, record: Told | int, *, numbered: bool = False) -> "Found":
+        """Return what was found in a lane of the state."""
+        rate_hz, layout = state.session[lane, [columns.RATE, columns.LAYOUT]].tolist()
+        return cls(row, lane % LANES, lane // LANES, numbered, record, rate_hz, layout)
 
 
 class Pairing:
@@ -64,42 +74,53 @@ class Pairing:
     def _session(self, slot: int, found: list[Found]) -> list[Told]:
         pairs = self._state.pairs
         told = [one.record for one in found if not isinstance(one.record, int)]
-        sided = [record for one in found if (record := _of_side(one))]
+        ours = [one for one in found if SIDES_OF[one.layout] == (_CHANNELS[one.lane],)]
+        sided = [one.record for one in ours if not isinstance(one.record, int)]
         if slot not in pairs and sided and any(one.numbered for one in found):
-            pairs[slot] = Pair()
+            pairs[slot] = Pair(rate_hz=sided[0].sample_rate_hz)
         pair = pairs.get(slot)
-        if pair is None or not sided:
+        if pair is None:
             return told
-        last = sided[-1]
-        limit = limits(self._tuning.at(int(self._state.place[LANES * slot])), last.sample_rate_hz)
-        for one in found:
+        limit = self._limits(slot, pair.rate_hz)
+        for one in ours:
             if isinstance(one.record, int):
-                pair.interrupt(one.lane, one.record)
-            elif _of_side(one):
-                pair.take(one.lane, one.record, lag_of(limit, last.sample_rate_hz))
-        events = [self._event(span, last) for span in pair.advance(limit, last.sample_rate_hz)]
+                pair.interrupt(one.lane, one.record * pair.rate_hz // one.rate_hz)
+            else:
+                pair.take(one.lane, _at_rate(one.record, pair.rate_hz), lag_of(limit, pair.rate_hz))
+        if not sided:
+            return told
+        events = [self._event(span, sided[-1], pair.rate_hz) for span in pair.advance(limit, pair.rate_hz)]
         totals = [record for record in sided if _is_total(record)]
-        ends = shares([pair.total(_SIDES[record.channel], record, record.sample_rate_hz) for record in totals])
+        ends = shares([pair.total(_SIDES[record.channel], record, pair.rate_hz) for record in totals])
+        last = {record.channel: record for record in sided}
         for record in totals:
-            pair.leave(_SIDES[record.channel])
+            pair.leave(_SIDES[record.channel], returned=last[record.channel] is not record)
         if pair.left:
             del pairs[slot]
-        return [*(record for record in told if not _is_total(record)), *events, *ends]
+        joined = {id(record): end for record, end in zip(totals, ends, strict=True)}
+        others = [joined.get(id(record), record) for record in told if _is_total(record)]
+        return [*(record for record in told if not _is_total(record)), *events, *others]
 
-    def _event(self, span: Span, record: Told) -> SilenceEvent:
+    def _limits(self, slot: int, rate_hz: int) -> Limits:
+        info = self._state.table.infos[slot]
+        place = self._tuning.place(*((info.organisation, info.queue) if info else (None, None)))
+        return limits(self._tuning.at(place), rate_hz)
+
+    def _event(self, span: Span, record: Told, rate_hz: int) -> SilenceEvent:
         shared = {name: getattr(record, name) for name in _SHARED}
         length = span.end - span.start
         return SilenceEvent(
             **{
                 **shared,
+                "sample_rate_hz": rate_hz,
                 "kind": span.kind,
                 "channel": Channel.ALL if span.side == ALL else _CHANNELS[span.side],
                 "start_samples": span.start,
                 "end_samples": span.end,
-                "duration_ms": length * _MS / record.sample_rate_hz if span.end >= 0 else -1,
+                "duration_ms": length * _MS / rate_hz if span.end >= 0 else -1,
                 "ended_by": span.ended_by,
                 "alarm": span.alarm,
-                "detector": self._detector(record.sample_rate_hz),
+                "detector": self._detector(rate_hz),
             }
         )
 
@@ -108,9 +129,10 @@ def _is_total(record: Told) -> TypeGuard[ActivityWindow]:
     return isinstance(record, ActivityWindow) and record.kind is ActivityKind.TOTAL
 
 
-def _of_side(found: Found) -> Told | None:
-    """Return a record of a lane that holds one side; None for others."""
-    record = found.record
-    if isinstance(record, int):
-        return None
-    return record if _SIDES.get(record.channel) == found.lane else None
+def _at_rate(record: Told, rate_hz: int) -> Told:
+    """Return a record with its positions at another rate."""
+    own_hz = record.sample_rate_hz
+    if own_hz == rate_hz:
+        return record
+    start, end = (max(place * rate_hz // own_hz, -1) for place in (record.start_samples, record.end_samples))
+    return dataclasses.replace(record, start_samples=start, end_samples=end)

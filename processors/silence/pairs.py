@@ -4,7 +4,9 @@ Channels in one stream advance together, so their span machine knows both. Two n
 and is told of as its packets come. A pair takes what is told of either, record by record, and goes through the time
 both are certain of: what was told of a side stands up to `lag` in front of its last whole second, because a run that
 began behind that may yet be confirmed. Where one side falls behind by more than SKEW_S, the other goes on alone, and
-what is told of the first one later counts from there.
+what is told of the first one later counts from there, and speech of it neither answers nor interrupts.
+
+Positions are in the pair's own rate.
 """
 
 import io
@@ -31,7 +33,7 @@ _NONE: Final = -1
 _AWAITED, _HERE, _GONE = range(3)
 """A side of which nothing was told yet is waited for, one that has its totals is not."""
 
-_HEAD: Final = 7
+_HEAD: Final = 8
 
 # What happens at a position, in the order in which it counts there.
 _SILENCE_ENDS, _SPEECH_ENDS, _BREAKS, _SILENCE_BEGINS, _SPEECH_BEGINS = range(5)
@@ -63,21 +65,34 @@ class _Sure:
 class _Side:
     """What is known of one side at the place the pair has come to.
 
-    What happens in front of half of `certain` is known for certain: an odd number takes in the position itself.
+    What happens in front of half of `certain` is known for certain: an odd number takes in the position itself. `dead`
+    and `over` are how much dead air and overtalk its former totals have counted.
     """
 
-    __slots__ = ("certain", "ended", "interruptions", "presence", "response_sum", "responses", "silence", "speech")
+    __slots__ = (
+        "certain",
+        "dead",
+        "ended",
+        "interruptions",
+        "over",
+        "presence",
+        "response_sum",
+        "responses",
+        "silence",
+        "speech",
+    )
 
-    def __init__(self, numbers: Sequence[int] = (_AWAITED, 0, 0, 0, 0, 0, _NONE, 0, 0, 0)) -> None:
+    def __init__(self, numbers: Sequence[int] = (_AWAITED, 0, 0, 0, 0, 0, _NONE, 0, 0, 0, 0, 0)) -> None:
         self.presence, self.certain = numbers[:2]
         self.silence = _Sure(*numbers[2:4])
         self.speech = _Sure(*numbers[4:6])
-        self.ended, self.interruptions, self.responses, self.response_sum = numbers[6:]
+        self.ended, self.interruptions, self.responses, self.response_sum = numbers[6:10]
+        self.dead, self.over = numbers[10:]
 
     def numbers(self) -> tuple[int, ...]:
         tracks = (self.silence.confirmed, self.silence.start, self.speech.confirmed, self.speech.start)
         turns = (self.ended, self.interruptions, self.responses, self.response_sum)
-        return (self.presence, self.certain, *tracks, *turns)
+        return (self.presence, self.certain, *tracks, *turns, self.dead, self.over)
 
 
 _SIDE_NUMBERS: Final = len(_Side().numbers())
@@ -112,13 +127,13 @@ class _Joints:
 class Pair:
     """Two sides of a session. Feed it with `take`, then `advance`; `numbers` is all it remembers."""
 
-    __slots__ = ("_at", "_dead", "_edges", "_over", "_sides")
+    __slots__ = ("_at", "_dead", "_edges", "_over", "_sides", "rate_hz")
 
-    def __init__(self, numbers: Sequence[int] = ()) -> None:
-        """Go on from `numbers`, or begin."""
-        whole = list(numbers) or [0] * _HEAD + list(_Side().numbers()) * SIDES
-        self._at = whole[0]
-        self._dead, self._over = whole[1:4], whole[4:_HEAD]
+    def __init__(self, numbers: Sequence[int] = (), rate_hz: int = 0) -> None:
+        """Go on from `numbers`, or begin at a rate."""
+        whole = list(numbers) or [rate_hz, *[0] * (_HEAD - 1), *_Side().numbers() * SIDES]
+        self.rate_hz, self._at = whole[:2]
+        self._dead, self._over = whole[2:5], whole[5:_HEAD]
         bounds = [_HEAD + index * _SIDE_NUMBERS for index in range(SIDES + 1)]
         self._sides = [_Side(whole[low:high]) for low, high in pairwise(bounds)]
         rest = whole[bounds[-1] :]
@@ -129,7 +144,8 @@ class Pair:
     def numbers(self) -> list[int]:
         """Return all it remembers."""
         sides = [number for side in self._sides for number in side.numbers()]
-        return [self._at, *self._dead, *self._over, *sides, *(number for edge in self._edges for number in edge)]
+        edges = [number for edge in self._edges for number in edge]
+        return [self.rate_hz, self._at, *self._dead, *self._over, *sides, *edges]
 
     def take(self, side: int, record: SilenceEvent | ActivityWindow, lag: int) -> None:
         """Take what is told of one side. `lag`: how many samples in front of a whole second it is certain."""
@@ -159,15 +175,16 @@ class Pair:
         while count < len(self._edges) and 2 * self._edges[count][0] < certain:
             position = max(self._edges[count][0], self._at)
             joints.settle(self._sides, position)
-            begins = []
+            begins, turns = [], []
             while count < len(self._edges) and max(self._edges[count][0], self._at) == position:
-                _, what, side, ended_by = self._edges[count]
+                at, what, side, ended_by = self._edges[count]
                 joints.why(what, _ENDS[ended_by])
                 self._happens(position, what, side)
                 if what == _SPEECH_BEGINS:
                     begins.append(side)
+                    turns += [side] * (at == position)
                 count += 1
-            for side in begins:
+            for side in turns:
                 self._turn(side, position, joints.spans)
             for side in begins:
                 self._sides[side].speech = _Sure(UP, position)
@@ -194,16 +211,19 @@ class Pair:
         mean = ms(own.response_sum) / own.responses if own.responses else window.response_mean_ms
         return replace(
             window,
-            overtalk_ms=ms(self._over[2]),
-            dead_air_ms=ms(self._dead[2]),
+            overtalk_ms=ms(self._over[2] - own.over),
+            dead_air_ms=ms(self._dead[2] - own.dead),
             interruptions=own.interruptions,
             responses=own.responses,
             response_mean_ms=mean,
         )
 
-    def leave(self, side: int) -> None:
-        """Take note that a side's totals were told: it is waited for no longer, unless it comes back."""
-        self._sides[side].presence = _GONE
+    def leave(self, side: int, *, returned: bool = False) -> None:
+        """Take note that a side's totals were told: it begins anew, and is waited for once it has returned."""
+        own = self._sides[side]
+        own.presence = _HERE if returned else _GONE
+        own.interruptions = own.responses = own.response_sum = 0
+        own.dead, own.over = self._dead[2], self._over[2]
 
     @property
     def left(self) -> bool:

@@ -71,6 +71,14 @@ def test_a_side_far_behind_is_waited_for_no_longer_and_what_it_tells_late_counts
     assert told(pair, *late) == [("DEAD_AIR", ALL, 0, pytest.approx(ahead_s))]
 
 
+def test_nobody_interrupts_or_answers_long_ago():
+    pair = Pair()
+    assert told(pair, (1, began(SPEECH, 0)), (0, began(SPEECH, 1)), (0, second(40))) == []
+    times = [(1, over(SPEECH, 2)), (1, began(SPEECH, 3)), (1, over(SPEECH, 4)), (1, began(SPEECH, 5)), (1, second(6))]
+    told(pair, *times)
+    assert pair.total(1, second(6), RATE_HZ).interruptions == 0
+
+
 def test_a_side_that_has_ended_is_not_waited_for():
     pair = Pair()
     told(pair, (0, began(SPEECH, 1)), (1, began(SPEECH, 1)), (1, second(1)), (0, second(1)))
