@@ -105,12 +105,14 @@ class _Joints:
     def __init__(self, limits: Limits, dead: Sequence[int], over: Sequence[int]) -> None:
         self.spans: list[Span] = []
         self._dead, self._over = Joint(DOWN, limits.dead_air, *dead), Joint(UP, (limits.overtalk,), *over)
-        self._sound, self._hush = EndedBy.SPEECH, EndedBy.SILENCE
+        self._sound, self._hush, self._position = EndedBy.SPEECH, EndedBy.SILENCE, _NONE
 
-    def why(self, what: int, ended_by: EndedBy) -> None:
-        """Note what ended a side's span."""
+    def why(self, what: int, ended_by: EndedBy, position: int) -> None:
+        """Note what ended a side's span; of two silences that end at once, speech counts before all else."""
         if what == _SILENCE_ENDS:
-            self._sound = ended_by
+            at_once = self._sound is EndedBy.SPEECH and position == self._position
+            self._sound = EndedBy.SPEECH if at_once else ended_by
+            self._position = position
         elif what == _SPEECH_ENDS:
             self._hush = EndedBy.SILENCE if ended_by in _GOES_ON else ended_by
 
@@ -178,7 +180,7 @@ class Pair:
             begins, turns = [], []
             while count < len(self._edges) and max(self._edges[count][0], self._at) == position:
                 at, what, side, ended_by = self._edges[count]
-                joints.why(what, _ENDS[ended_by])
+                joints.why(what, _ENDS[ended_by], position)
                 self._happens(position, what, side)
                 if what == _SPEECH_BEGINS:
                     begins.append(side)
@@ -235,7 +237,9 @@ class Pair:
         own.certain = max(own.certain, twice)
 
     def _edge(self, position: int, what: int, side: int, ended_by: EndedBy = EndedBy.UNKNOWN) -> None:
-        insort(self._edges, (position, what, side, _ENDS.index(ended_by)))
+        edge = (position, what, side, _ENDS.index(ended_by))
+        if edge not in self._edges:
+            insort(self._edges, edge)
 
     def _happens(self, position: int, what: int, side: int) -> None:
         own = self._sides[side]

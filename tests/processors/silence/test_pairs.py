@@ -71,6 +71,24 @@ def test_a_side_far_behind_is_waited_for_no_longer_and_what_it_tells_late_counts
     assert told(pair, *late) == [("DEAD_AIR", ALL, 0, pytest.approx(ahead_s))]
 
 
+@pytest.mark.parametrize("why", [(EndedBy.SPEECH, EndedBy.SOUND), (EndedBy.SOUND, EndedBy.SPEECH)])
+def test_speech_counts_where_it_ends_dead_air_together_with_other_sound(why):
+    pair = Pair()
+    for side in (0, 1):
+        for record in (began(SILENCE, 0), over(SILENCE, 5, why[side]), second(9)):
+            pair.take(side, record, LAG)
+    assert pair.advance(LIMITS, RATE_HZ)[-1].ended_by is EndedBy.SPEECH
+
+
+def test_a_stop_told_again_and_again_is_kept_once():
+    pair = Pair()
+    told(pair, (0, began(SPEECH, 1)), (1, began(SPEECH, 2)))
+    before = len(pair.numbers())
+    for _ in range(9):
+        pair.interrupt(0, 3 * RATE_HZ)
+    assert len(pair.numbers()) == before + 4
+
+
 def test_nobody_interrupts_or_answers_long_ago():
     pair = Pair()
     assert told(pair, (1, began(SPEECH, 0)), (0, began(SPEECH, 1)), (0, second(40))) == []
