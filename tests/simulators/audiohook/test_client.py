@@ -98,12 +98,12 @@ async def test_frames_leave_no_earlier_than_their_position_is_due(serving):
 
     quiet = Scenario("quiet", media.silence(600), (Stall(200 * MS, 200 * MS),), frame_ms=100)
     async with serving(script={"frame": note}) as server:
+        begin_s = asyncio.get_running_loop().time()
         report = await run_call(server.url, Call(scenario=quiet))
-    start_s, first = arrivals[0]
-    assert len(arrivals) == 6
-    assert all(at_s - start_s > float(timeline - first) - 0.03 for at_s, timeline in arrivals)
-    assert arrivals[2][0] - arrivals[1][0] > 0.25
-    assert arrivals[3][0] - arrivals[2][0] < 0.05
+    after_s = [at_s - begin_s for at_s, _ in arrivals]
+    assert all(after >= due for after, due in zip(after_s, (0, 0.1, 0.4, 0.4, 0.4, 0.5), strict=True))
+    # what was due in the stall leaves at its end at once
+    assert after_s[4] - after_s[2] < 0.09
     assert report.lateness.summary()["count"] == 6
 
 
