@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from runtime.log import get_logger
@@ -20,7 +20,8 @@ pytest_plugins = ["tests.kafka_fixture"]
 
 # On Python 3.11 pytest-asyncio looks for a loop, which makes one that nobody closes unless none was set on purpose.
 asyncio.set_event_loop(None)
-settings.register_profile("callstream", deadline=None, print_blob=True)
+# how long an input takes to draw says something about the machine, not about the test
+settings.register_profile("callstream", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("callstream")
 
 GRACE_S = 5.0
