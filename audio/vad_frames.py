@@ -40,21 +40,21 @@ def assemble(
     begins = np.cumsum(total) - total
     line = np.empty(int(total.sum()), np.int16)
     fresh = np.ones(len(line), np.bool_)
-    kept = _ranges(begins, before)
+    kept = ranges(begins, before)
     fresh[kept] = False
-    line[kept] = rest[np.repeat(used, before), _ranges(np.zeros_like(before), before)]
+    line[kept] = rest[np.repeat(used, before), ranges(np.zeros_like(before), before)]
     line[fresh] = samples
     count = total // FRAME
-    frame_begins = np.repeat(begins, count) + _ranges(np.zeros_like(count), count) * FRAME
+    frame_begins = np.repeat(begins, count) + ranges(np.zeros_like(count), count) * FRAME
     frames = line[frame_begins[:, np.newaxis] + np.arange(FRAME)]
     left = total - count * FRAME
-    tail = _ranges(begins + count * FRAME, left)
-    rest[np.repeat(used, left), _ranges(np.zeros_like(left), left)] = line[tail]
+    tail = ranges(begins + count * FRAME, left)
+    rest[np.repeat(used, left), ranges(np.zeros_like(left), left)] = line[tail]
     filled[used] = left
     return np.repeat(used, count), frames
 
 
-def _ranges(begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return begin, begin + 1, … of each range, one range after another."""
     ends = np.cumsum(lengths)
     steps: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(begins - (ends - lengths), lengths)

@@ -9,13 +9,13 @@ hangover. From how long each power of two was reached, and from the energy of th
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from audio.levels import FULL_SCALE
 from processors.silence import state as columns
+from processors.silence.courses import turns
 from processors.silence.media import Numbers
 
 MARGIN_DB: Final = 15.9
@@ -41,7 +41,7 @@ def follow(channel: Numbers, row: Numbers, channels: tuple[Numbers, Numbers], su
     heard = np.sqrt(sums / samples) * (_MEAN_MAGNITUDE * _STEPS)
     kept = channel[row[begins], columns.SMOOTH : columns.RECENT + 1].T
     recents = np.empty(len(row), np.int64)
-    for now, own in _turns(*channels):
+    for now, own in turns(*channels):
         smooth, smoother, recent = kept[:, own]
         value = heard[now]
         step = smooth - value
@@ -52,15 +52,6 @@ def follow(channel: Numbers, row: Numbers, channels: tuple[Numbers, Numbers], su
     channel[row[begins], columns.SMOOTH : columns.RECENT + 1] = kept.T
     highest = np.maximum.reduce(recents >> _BACK & _THRESHOLDS)
     np.add.at(channel.reshape(-1), row * channel.shape[1] + columns.REACHED.start + highest, samples)
-
-
-def _turns(begins: Numbers, of: Numbers) -> list[tuple[Numbers | slice, Numbers | slice]]:
-    """Return the first block of every channel, then the second ones, and so on; and of which channels each are."""
-    if len(begins) == len(of):
-        return [(slice(None), slice(None))]
-    turn = np.arange(len(of)) - begins[of]
-    order, bounds = turn.argsort(kind="stable"), np.bincount(turn).cumsum().tolist()
-    return [(order[low:high], of[order[low:high]]) for low, high in pairwise((0, *bounds))]
 
 
 def level_dbfs(squares: int, reached: Sequence[int]) -> float | None:

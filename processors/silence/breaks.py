@@ -120,8 +120,7 @@ class Breaks:
         session[columns.RATE], session[columns.LAYOUT], session[columns.ANALYSED] = rate_hz, layout, analysed
         session[columns.SOURCE] = frames.source[row]
         session[[columns.HEAD, columns.BEGIN, columns.BLOCK, columns.LATE]] = position
-        info = self._state.table.infos[slot // LANES]
-        self._state.place[slot] = self._tuning.place(*((info.organisation, info.queue) if info else (None, None)))
+        self._state.place[slot] = self._tuning.place_of(self._state.table.infos[slot // LANES])
         session[columns.VOICED] = self._hearing.judges(rate_hz)
         stop = position + max(0, int(frames.duration_samples[row]))
         session[columns.ANCHOR_US] = anchor_us(captured, stop, rate_hz)

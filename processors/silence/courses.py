@@ -4,16 +4,14 @@ Rows that belong together stand side by side: `firsts` and `ends` bound them.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.silence import state as columns
-from processors.silence.media import Numbers, Rows
+from processors.silence.media import POSITION_BITS, Numbers, Rows
 from processors.silence.state import SilenceState
-
-_POSITION_BITS = 43
-"""Positions end at 2^42, samples of a row at 2^32: sessions so far apart cannot reach each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Courses:
         session = state.session.take(slot, axis=0)
         heads = session[:, columns.HEAD]
         rank = first.cumsum() - 1
-        base = rank << _POSITION_BITS
+        base = rank << POSITION_BITS
         end = rows.position + rows.samples
         end[begin] = np.maximum(end[begin], heads)
         end += base
@@ -69,3 +67,15 @@ def ends(begin: Numbers, count: int) -> Numbers:
     last[-1:] = count
     last -= 1
     return last
+
+
+def turns(begins: Numbers, of: Numbers) -> list[tuple[Numbers | slice, Numbers | slice]]:
+    """Return the first of the elements of every group, then the second ones, and so on; and of which groups each are.
+
+    The groups stand one after another; `begins` says where each begins, `of` which one an element is of.
+    """
+    if len(begins) == len(of):
+        return [(slice(None), slice(None))]
+    turn = np.arange(len(of)) - begins[of]
+    order, bounds = turn.argsort(kind="stable"), np.bincount(turn).cumsum().tolist()
+    return [(order[low:high], of[order[low:high]]) for low, high in pairwise((0, *bounds))]

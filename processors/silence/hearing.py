@@ -12,7 +12,6 @@ asked any more when such blocks go on: on clean lines that is half of the work.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from audio.vad import FRAME_SAMPLES, VoiceDetector
 from audio.vad_frames import FACTORS, brought_down, tail_samples
 from processors.silence import state as columns
 from processors.silence.comparison import FixedDetector, MovingAverageDetector
+from processors.silence.courses import turns
 from processors.silence.detector import Blocks, Detector, LevelDetector
 from processors.silence.media import Numbers, distinct
 from processors.silence.state import SilenceState
@@ -168,13 +168,9 @@ class Hearing:
         told: Verdicts,
     ) -> None:
         """Step the voice detector: the first block of every channel, then the second ones, and so on."""
-        begins = np.flatnonzero(entries.first[index])
-        turn = np.arange(len(index)) - np.repeat(begins, np.diff(begins, append=len(index)))
-        order = np.argsort(turn, kind="stable")
-        bounds = np.append(0, np.cumsum(np.bincount(turn))).tolist()
+        first = entries.first[index]
         level = entries.sums[index] // entries.samples[index]
-        for low, high in pairwise(bounds):
-            now = order[low:high]
+        for now, _ in turns(first.nonzero()[0], first.cumsum() - 1):
             self._turn(state, entries, index[now], samples[now], factor, (told, level[now]))
 
     def _turn(  # noqa: PLR0913, PLR0917

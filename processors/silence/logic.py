@@ -113,7 +113,7 @@ class SilenceProcessor:
         for slot in slots:
             info = state.table.infos[slot]
             if info is not None:
-                state.place[LANES * slot : LANES * slot + LANES] = self._tuning.place(info.organisation, info.queue)
+                state.place[LANES * slot : LANES * slot + LANES] = self._tuning.place_of(info)
 
     def _process(
         self, frames: Frames, keys: tuple[bytes | None, ...], stream_time_ms: int, state: SilenceState, emit: Emit

@@ -1,7 +1,7 @@
 """What the rows of a poll say about their audio: how many samples, of which sides, and whether we can decode them."""
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ BLOCKS_PER_S: Final = 50
 
 MAX_POSITION: Final = 1 << 42
 """Positions from here on are no positions: 17 years at 8 kHz."""
+
+POSITION_BITS: Final = 43
+"""Positions end at 2^42, samples of a row at 2^32: what is that far apart cannot reach each other."""
 _MIN_RATE_HZ, _MAX_RATE_HZ = 1_000, 768_000
 _MAX_SAMPLES: Final = 1 << 32
 
@@ -55,6 +58,7 @@ _USED[
 ] = True
 
 Numbers = NDArray[np.int64]
+N = TypeVar("N", int, Numbers)
 
 
 @dataclass(slots=True)
@@ -143,11 +147,6 @@ def some(index: Numbers, count: int) -> Numbers | slice:
     return index if len(index) < count else slice(None)
 
 
-def block_start(block: int, rate_hz: int) -> int:
-    """Return the first position of a block."""
-    return -(-block * rate_hz // BLOCKS_PER_S)
-
-
-def block_starts(block: Numbers, rate_hz: Numbers) -> Numbers:
-    """Return the first position of each block."""
+def block_start(block: N, rate_hz: N) -> N:
+    """Return the first position of a block, or of each of many."""
     return (block * rate_hz + (BLOCKS_PER_S - 1)) // BLOCKS_PER_S

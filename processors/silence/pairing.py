@@ -15,7 +15,7 @@ from processors.silence.media import SIDES_OF
 from processors.silence.orders import LANES
 from processors.silence.pairs import Pair, lag_of, shares
 from processors.silence.state import SilenceState
-from processors.silence.tracks import ALL, Limits, Span
+from processors.silence.tracks import ALL, Span
 from processors.silence.tuning import Tuning, limits
 from schemas.records import ActivityWindow, SilenceEvent
 from schemas.symbols import ActivityKind, Channel
@@ -81,17 +81,19 @@ class Pairing:
         pair = pairs.get(slot)
         if pair is None:
             return told
-        limit = self._limits(slot, pair.rate_hz)
+        place = self._tuning.place_of(self._state.table.infos[slot])
+        limit = limits(self._tuning.at(place), pair.rate_hz)
+        lag = lag_of(limit, pair.rate_hz)
         for one in ours:
             if isinstance(one.record, int):
                 pair.interrupt(one.lane, one.record * pair.rate_hz // one.rate_hz)
             else:
-                pair.take(one.lane, _at_rate(one.record, pair.rate_hz), lag_of(limit, pair.rate_hz))
+                pair.take(one.lane, _at_rate(one.record, pair.rate_hz), lag)
         if not sided:
             return told
-        events = [self._event(span, sided[-1], pair.rate_hz) for span in pair.advance(limit, pair.rate_hz)]
+        events = [self._event(span, sided[-1], pair.rate_hz) for span in pair.advance(limit)]
         totals = [record for record in sided if _is_total(record)]
-        ends = shares([pair.total(_SIDES[record.channel], record, pair.rate_hz) for record in totals])
+        ends = shares([pair.total(_SIDES[record.channel], record) for record in totals])
         last = {record.channel: record for record in sided}
         for record in totals:
             pair.leave(_SIDES[record.channel], returned=last[record.channel] is not record)
@@ -100,11 +102,6 @@ class Pairing:
         joined = {id(record): end for record, end in zip(totals, ends, strict=True)}
         others = [joined.get(id(record), record) for record in told if _is_total(record)]
         return [*(record for record in told if not _is_total(record)), *events, *others]
-
-    def _limits(self, slot: int, rate_hz: int) -> Limits:
-        info = self._state.table.infos[slot]
-        place = self._tuning.place(*((info.organisation, info.queue) if info else (None, None)))
-        return limits(self._tuning.at(place), rate_hz)
 
     def _event(self, span: Span, record: Told, rate_hz: int) -> SilenceEvent:
         shared = {name: getattr(record, name) for name in _SHARED}

@@ -167,10 +167,10 @@ class Pair:
         self._edge(position, _BREAKS, side)
         self._certain(side, 2 * position + 1)
 
-    def advance(self, limits: Limits, rate_hz: int) -> list[Span]:
+    def advance(self, limits: Limits) -> list[Span]:
         """Go on to where both sides are certain; return what that brings, `block` always 0."""
         known = [side.certain for side in self._sides if side.presence != _GONE] or [2 * self._at]
-        certain = max(min(known), max(known) - 2 * SKEW_S * rate_hz, 2 * self._at)
+        certain = max(min(known), max(known) - 2 * SKEW_S * self.rate_hz, 2 * self._at)
         to = certain // 2
         joints = _Joints(limits, self._dead, self._over)
         count = 0
@@ -198,7 +198,7 @@ class Pair:
         self._dead, self._over = joints.numbers()
         return joints.spans
 
-    def total(self, side: int, window: ActivityWindow, rate_hz: int) -> ActivityWindow:
+    def total(self, side: int, window: ActivityWindow) -> ActivityWindow:
         """Return a side's totals with what both have in common, as they are where nothing was told of the other one.
 
         Shares of the talk need both totals: see `shares`.
@@ -208,7 +208,7 @@ class Pair:
             return window
 
         def ms(samples: float) -> float:
-            return samples * 1000 / rate_hz
+            return samples * 1000 / self.rate_hz
 
         mean = ms(own.response_sum) / own.responses if own.responses else window.response_mean_ms
         return replace(

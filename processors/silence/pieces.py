@@ -15,7 +15,7 @@ from audio import g711
 from audio.frames import Frames
 from processors.silence import state as columns
 from processors.silence.decoding import decoded, ranges_of, sides_of
-from processors.silence.media import BLOCKS_PER_S, SWAPPED, Numbers, Rows, block_starts, distinct, some
+from processors.silence.media import BLOCKS_PER_S, SWAPPED, Numbers, Rows, block_start, distinct, some
 from processors.silence.ranks import fits, measure, ranking
 from processors.silence.voices import SIDES
 from schemas.symbols import Codec
@@ -46,6 +46,9 @@ class Pieces:
     A row without new samples has one empty piece. `levels` (LEVELS, SIDES, pieces) has sums of squares, largest
     squares, clipped samples, 1 on the first piece of a row with anything above digital silence on that side, and sums
     of samples.
+
+    A piece begins at byte `at` of the poll and has `samples` samples in `coding`, its codec and layout as one number.
+    Both are 0 where there are none that can be decoded.
     """
 
     of: Numbers
@@ -54,6 +57,9 @@ class Pieces:
     start: Numbers
     end: Numbers
     levels: Numbers
+    at: Numbers
+    samples: Numbers
+    coding: Numbers
 
 
 def pieces_of(frames: Frames, rows: Rows, rate_hz: Numbers, start: Numbers, end: Numbers) -> Pieces:
@@ -67,29 +73,26 @@ def pieces_of(frames: Frames, rows: Rows, rate_hz: Numbers, start: Numbers, end:
     block, rate = low[of], rate_hz[of]
     if len(of) > len(rows):
         block += np.arange(len(of)) - begins[of]
-    piece_start = np.maximum(start[of], block_starts(block, rate))
-    piece_end = np.minimum(end[of], block_starts(block + 1, rate))
-    begin, lengths, coding = placed(frames, rows, of, piece_start, piece_end)
+    piece_start = np.maximum(start[of], block_start(block, rate))
+    piece_end = np.minimum(end[of], block_start(block + 1, rate))
+    at, samples, coding = _placed(frames, rows, of, piece_start, piece_end)
     levels = np.zeros((LEVELS, SIDES, len(of)), np.int64)
     for code in distinct(coding):
         if code == 0:
             continue
         mine = (coding == code).nonzero()[0]
         part = some(mine, len(of))
-        found = _measure(frames.buffer, begin[part], lengths[part], code)
+        found = _measure(frames.buffer, at[part], samples[part], code)
         tips = found[columns.PEAK]
         tops = first[part].nonzero()[0]
         loudest = tips if len(tops) == len(mine) else np.maximum.reduceat(tips, tops, axis=1)
         found[columns.SIGNAL][:, tops] = loudest > _SILENCE.get(code >> 8, 0)
         levels[:, : found.shape[1], part] = found
-    return Pieces(of, first, block, piece_start, piece_end, levels)
+    return Pieces(of, first, block, piece_start, piece_end, levels, at, samples, coding)
 
 
-def placed(frames: Frames, rows: Rows, of: Numbers, start: Numbers, end: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """Return at which byte each piece begins, how many samples it has, and its codec and layout as one number.
-
-    That number is 0, and so are the samples, where there are none that can be decoded.
-    """
+def _placed(frames: Frames, rows: Rows, of: Numbers, start: Numbers, end: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Return at which byte each piece begins, how many samples it has, and its codec and layout."""
     row, width = rows.row[of], rows.sample_bytes[of]
     begin = frames.payload_start[row] + (start - rows.position[of]) * width
     lengths = (end - start) * (width > 0)

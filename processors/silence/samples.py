@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.frames import Frames
+from audio.vad_frames import ranges
 from processors.silence import state as columns
 from processors.silence.courses import Courses, firsts
 from processors.silence.decoding import Pcm, decoded, ranges_of
-from processors.silence.media import BLOCKS_PER_S, Numbers, Rows, distinct, some
-from processors.silence.pieces import Pieces, placed
+from processors.silence.media import BLOCKS_PER_S, Numbers, distinct, some
+from processors.silence.pieces import Pieces
 from processors.silence.state import SilenceState
 from processors.silence.units import Units
 from processors.silence.voices import SIDES
@@ -39,19 +40,19 @@ class Lines:
     ends: Numbers
 
 
-def samples_of(frames: Frames, rows: Rows, pieces: Pieces, courses: Courses) -> PieceSamples:
+def samples_of(frames: Frames, pieces: Pieces, courses: Courses) -> PieceSamples:
     """Return the samples of all pieces that can be decoded."""
-    begin, lengths, coding = placed(frames, rows, pieces.of, pieces.start, pieces.end)
+    lengths = pieces.samples
     fresh = np.add.reduceat(lengths, firsts(courses.rank[pieces.of]).nonzero()[0])
-    codes = distinct(coding)
+    codes = distinct(pieces.coding)
     if len(codes) == 1 and codes[0]:
-        return PieceSamples(decoded(frames.buffer, begin, lengths, codes[0]), fresh)
+        return PieceSamples(decoded(frames.buffer, pieces.at, lengths, codes[0]), fresh)
     pcm = np.zeros((SIDES, int(lengths.sum())), np.int16)
     place = lengths.cumsum() - lengths
     for code in codes:
         if code:
-            mine = (coding == code).nonzero()[0]
-            found = decoded(frames.buffer, begin[mine], lengths[mine], code)
+            mine = (pieces.coding == code).nonzero()[0]
+            found = decoded(frames.buffer, pieces.at[mine], lengths[mine], code)
             pcm[:, ranges(place[mine], lengths[mine])] = found
     return PieceSamples(pcm, fresh)
 
@@ -102,21 +103,15 @@ def blocks(line: Pcm, ends: Numbers, lengths: Numbers, rate_hz: int) -> Pcm:
     return found
 
 
-def ranges(begins: Numbers, lengths: Numbers) -> Numbers:
-    """Return begin, begin + 1, … of each range, one range after another."""
-    ends = np.cumsum(lengths)
-    steps: Numbers = np.arange(int(lengths.sum())) + np.repeat(begins - (ends - lengths), lengths)
-    return steps
-
-
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The samples of a poll's sessions that the voice detector judges: session `i` of the poll is row `row[i]`.
+    """The samples of a poll's sessions that the voice detector judges: session `i`, if `voiced`, is row `row[i]`.
 
     `heads` is where each session's audio ends.
     """
 
     lines: Lines
+    voiced: NDArray[np.bool_]
     row: Numbers
     heads: Numbers
 
@@ -148,4 +143,4 @@ def sound_of(
     slots, heads = courses.slot[index], session[:, columns.HEAD]
     lines = joined(state, slots, waiting[index], samples.fresh[index], pcm)
     keep(state, slots, lines, (heads - session[:, columns.BLOCK])[index])
-    return Sound(lines, chosen.cumsum() - 1, heads)
+    return Sound(lines, chosen, chosen.cumsum() - 1, heads)

@@ -75,7 +75,7 @@ class Stretches:
         session[:, columns.HEAD] = courses.end[ends(courses.begin, len(rows))]
         voiced, sound, told = self._hearing.by_voice(session[:, columns.VOICED]), None, None
         if np.count_nonzero(voiced):
-            sound = sound_of(state, courses, waiting, voiced, samples_of(frames, rows, pieces, courses))
+            sound = sound_of(state, courses, waiting, voiced, samples_of(frames, pieces, courses))
         judged = judge(state, self._hearing, courses, units, sound) if len(units.rank) else None
         channel = state.channel.take(courses.slot, axis=0)
         if judged is not None:

@@ -90,9 +90,7 @@ def judge(state: SilenceState, hearing: Hearing, courses: Courses, units: Units,
     sums, samples = channels.sums(units), (units.end - units.start)[unit]
     frames = {}
     if sound is not None:
-        session = courses.session
-        voiced = hearing.by_voice(session[:, columns.VOICED])
-        rates = np.where(voiced, session[:, columns.RATE], 0)[rank]
+        rates = (courses.session[:, columns.RATE] * sound.voiced)[rank]
         for rate_hz in distinct(rates):
             if rate_hz:
                 index = (rates == rate_hz).nonzero()[0]

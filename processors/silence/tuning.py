@@ -6,6 +6,7 @@ from functools import cache
 from typing import Final
 
 from processors.silence.tracks import Limits
+from schemas.records import SessionInfo
 
 _OTHERS: Final = ("settings_hash", "overrides")
 
@@ -36,6 +37,10 @@ class Tuning:
             if override.organisation in {None, organisation} and override.queue in {None, queue}:
                 return place
         return 0
+
+    def place_of(self, info: SessionInfo | None) -> int:
+        """Return the place of a call by what is known of it."""
+        return self.place(None, None) if info is None else self.place(info.organisation, info.queue)
 
     def at(self, place: int) -> "Tuning":
         """Return the tuning of a place."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from processors.silence import state as columns
 from processors.silence.courses import Courses, ends, firsts
-from processors.silence.media import Numbers, Rows, block_starts, some
+from processors.silence.media import Numbers, Rows, block_start, some
 from processors.silence.pieces import Pieces
 from processors.silence.state import SilenceState
 from processors.silence.voices import SIDES
@@ -56,7 +56,7 @@ def units_of(state: SilenceState, courses: Courses, rows: Rows, pieces: Pieces) 
     carried = (courses.slot[who], slice(None), columns.CARRY)
     sums[:, opening] += state.channel[carried].T
     start[opening] = session[who, columns.BLOCK]
-    complete = end == block_starts(block + 1, session[rank, columns.RATE])
+    complete = end == block_start(block + 1, session[rank, columns.RATE])
     finished = complete[closing]
     state.channel[carried] = np.where(finished, 0, sums[:, closing]).T
     session[who, columns.BLOCK] = np.where(finished, end[closing], start[closing])

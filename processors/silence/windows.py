@@ -11,15 +11,12 @@ from audio.frames import Frames
 from processors.silence import state as columns
 from processors.silence.courses import Courses, ends, firsts
 from processors.silence.hearing import ACTIVE, SPEECH
-from processors.silence.media import BLOCKS_PER_S, Numbers, Rows
+from processors.silence.media import BLOCKS_PER_S, POSITION_BITS, Numbers, Rows
 from processors.silence.pieces import LEVELS, Pieces
 from processors.silence.report import Report
 from processors.silence.telling import Told
 from processors.silence.units import Units
 from processors.silence.voices import SIDES
-
-_SLOT: Final = 43
-"""Positions and seconds stay below this power of two."""
 
 _COLUMN: Final = np.full(ACTIVE + SPEECH + 1, columns.SPEECH)
 _COLUMN[[0, ACTIVE]] = columns.SILENCE, columns.SOUND
@@ -79,7 +76,7 @@ class Windows:
         """Add the blocks told of to their windows. Those of a window that waits complete it: it is emitted."""
         units, channels = told.units, told.channels
         began = units.start // self._session[units.rank, columns.RATE]
-        keys, own = rank << _SLOT | second, units.rank << _SLOT | began
+        keys, own = rank << POSITION_BITS | second, units.rank << POSITION_BITS | began
         place = np.minimum(keys.searchsorted(own), len(keys) - 1)
         length = (units.end - units.start)[channels.unit]
         quiet = channels.sums(units) * (told.bits & ACTIVE == 0)
@@ -152,6 +149,6 @@ def _rows_of(units: Units, rank: Numbers, end: Numbers, own: Numbers) -> Numbers
     """Return the row that told of the block that ends at `end`; `own` where no block of the session is told of."""
     if len(rank) == 0:
         return own
-    keys, wanted = units.rank << _SLOT | units.end, rank << _SLOT | end
+    keys, wanted = units.rank << POSITION_BITS | units.end, rank << POSITION_BITS | end
     place = np.minimum(keys.searchsorted(wanted), len(keys) - 1)
     return np.where(keys[place] == wanted, units.row[place], own)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio.vad_features import FRAME
-from audio.vad_frames import FACTORS, assemble, brought_down, tail_samples
+from audio.vad_frames import FACTORS, assemble, brought_down, ranges, tail_samples
 
 STREAMS = 4
 SOUND = np.random.default_rng(1).integers(-32_768, 32_767, (STREAMS, 2000)).astype(np.int16)
@@ -60,3 +60,7 @@ def test_bringing_down_in_pieces_is_bringing_down_at_once():
 def test_telephone_rate_passes_as_it_is():
     assert brought_down(np.zeros((1, tail_samples(1)), np.int16), SOUND[:1], 1) is not None
     assert np.array_equal(brought_down(np.zeros((1, 0), np.int16), SOUND[:1], 1), SOUND[:1])
+
+
+def test_ranges_follow_one_another():
+    assert ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]

@@ -52,22 +52,3 @@ async def test_it_is_full_where_a_thousand_wait_and_has_room_again_behind_them()
     assert later.full
     await asyncio.sleep(0)
     assert not later.full
-
-
-async def test_who_fails_keeps_nobody_waiting():
-    errors, entered = [], []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
-    line = Later(ManualClock())
-
-    def fail() -> None:
-        raise ValueError("injected")
-
-    line.wait(fail)
-    line.wait(partial(entered.append, 1))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    line.wait(partial(entered.append, 2))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert [str(error) for error in errors] == ["injected"]
-    assert entered == [1, 2]

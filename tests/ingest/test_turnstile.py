@@ -2,7 +2,11 @@ import asyncio
 import threading
 from functools import partial
 
+import pytest
+
+from ingest.later import Later
 from ingest.turnstile import Turnstile
+from runtime.clock import ManualClock
 
 
 async def test_so_many_enter_at_each_turn_in_the_order_they_came():
@@ -46,10 +50,11 @@ async def test_after_a_long_turn_as_many_more_enter_as_came_due_in_it():
     assert entered == list(range(len(entered)))
 
 
-async def test_who_fails_keeps_nobody_waiting():
+@pytest.mark.parametrize("queue", [lambda: Turnstile(1), lambda: Later(ManualClock())], ids=["turnstile", "later"])
+async def test_who_fails_keeps_nobody_waiting(queue):
     errors, entered = [], []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
-    line = Turnstile(1)
+    line = queue()
 
     def fail() -> None:
         raise ValueError("injected")

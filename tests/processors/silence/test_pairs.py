@@ -34,36 +34,36 @@ def told(pair: Pair, *facts: tuple[int, SilenceEvent | ActivityWindow]) -> list[
     found = []
     for side, record in facts:
         pair.take(side, record, LAG)
-        found += pair.advance(LIMITS, RATE_HZ)
+        found += pair.advance(LIMITS)
         pair.__init__(pair.numbers())  # type: ignore[misc]
     return [(span.kind.value, span.side, span.start / RATE_HZ, span.end / RATE_HZ) for span in found if span.end >= 0]
 
 
 def test_nothing_is_said_before_both_sides_are_certain():
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     facts = [(0, began(SPEECH, 1)), (0, over(SPEECH, 3, EndedBy.SILENCE)), (1, began(SPEECH, 2)), (0, second(9))]
     assert told(pair, *facts) == []
     assert told(pair, (1, over(SPEECH, 4, EndedBy.SILENCE)), (1, second(4))) == [("OVERTALK", ALL, 2, 3)]
 
 
 def test_who_begins_while_the_other_speaks_interrupts_and_who_begins_behind_it_answers():
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     told(pair, (0, began(SPEECH, 1)), (1, began(SPEECH, 2)), (0, over(SPEECH, 3)), (1, over(SPEECH, 5)))
     answer = told(pair, (0, began(SPEECH, 5.5)), (0, second(8)), (1, second(8)))
     assert ("RESPONSE", 0, 5, 5.5) in answer
-    totals = [pair.total(side, second(8), RATE_HZ) for side in (0, 1)]
+    totals = [pair.total(side, second(8)) for side in (0, 1)]
     assert [(one.interruptions, one.responses, one.response_mean_ms) for one in totals] == [(0, 1, 500), (1, 0, -1)]
 
 
 def test_nobody_answers_across_a_stop_of_the_audio_of_either_side():
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     told(pair, (0, began(SPEECH, 1)), (0, over(SPEECH, 2)))
     pair.interrupt(1, round(2.5 * RATE_HZ))
     assert told(pair, (1, began(SPEECH, 3)), (0, second(9)), (1, second(9))) == []
 
 
 def test_a_side_far_behind_is_waited_for_no_longer_and_what_it_tells_late_counts_from_there():
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     silent = [(side, began(SILENCE, 0)) for side in (0, 1)]
     assert told(pair, *silent, (1, second(1)), (0, second(30))) == []
     ahead_s = 30 - SKEW_S - LAG / RATE_HZ
@@ -73,15 +73,15 @@ def test_a_side_far_behind_is_waited_for_no_longer_and_what_it_tells_late_counts
 
 @pytest.mark.parametrize("why", [(EndedBy.SPEECH, EndedBy.SOUND), (EndedBy.SOUND, EndedBy.SPEECH)])
 def test_speech_counts_where_it_ends_dead_air_together_with_other_sound(why):
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     for side in (0, 1):
         for record in (began(SILENCE, 0), over(SILENCE, 5, why[side]), second(9)):
             pair.take(side, record, LAG)
-    assert pair.advance(LIMITS, RATE_HZ)[-1].ended_by is EndedBy.SPEECH
+    assert pair.advance(LIMITS)[-1].ended_by is EndedBy.SPEECH
 
 
 def test_a_stop_told_again_and_again_is_kept_once():
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     told(pair, (0, began(SPEECH, 1)), (1, began(SPEECH, 2)))
     before = len(pair.numbers())
     for _ in range(9):
@@ -90,15 +90,15 @@ def test_a_stop_told_again_and_again_is_kept_once():
 
 
 def test_nobody_interrupts_or_answers_long_ago():
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     assert told(pair, (1, began(SPEECH, 0)), (0, began(SPEECH, 1)), (0, second(40))) == []
     times = [(1, over(SPEECH, 2)), (1, began(SPEECH, 3)), (1, over(SPEECH, 4)), (1, began(SPEECH, 5)), (1, second(6))]
     told(pair, *times)
-    assert pair.total(1, second(6), RATE_HZ).interruptions == 0
+    assert pair.total(1, second(6)).interruptions == 0
 
 
 def test_a_side_that_has_ended_is_not_waited_for():
-    pair = Pair()
+    pair = Pair(rate_hz=RATE_HZ)
     told(pair, (0, began(SPEECH, 1)), (1, began(SPEECH, 1)), (1, second(1)), (0, second(1)))
     assert not pair.left
     pair.take(1, over(SPEECH, 2, EndedBy.GAP), LAG)
@@ -122,7 +122,7 @@ def test_the_talk_is_shared_where_both_totals_are_known():
 
 
 def test_pairs_come_back_from_their_bytes_whatever_slots_they_use():
-    pair, other = Pair(), Pair()
+    pair, other = Pair(rate_hz=RATE_HZ), Pair(rate_hz=RATE_HZ)
     told(pair, (0, began(SPEECH, 1)), (1, began(SILENCE, 2)), (0, second(9)))
     found = unpacked(packed({7: pair, 3: other}, [5, 3, 7]), [1, 2, 4])
     assert {slot: one.numbers() for slot, one in found.items()} == {2: other.numbers(), 4: pair.numbers()}

@@ -6,14 +6,10 @@ from processors.silence import state as columns
 from processors.silence.courses import Courses
 from processors.silence.media import rows_of
 from processors.silence.pieces import Pieces, pieces_of
-from processors.silence.samples import PieceSamples, blocks, ranges, samples_of
+from processors.silence.samples import PieceSamples, blocks, samples_of
 from processors.silence.state import SilenceState
 from schemas.symbols import Channels, Codec
 from tests.processors.silence.calls import ENCODER, STORE, Call
-
-
-def test_ranges_follow_one_another():
-    assert ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
 
 
 def test_a_block_is_what_lies_in_front_of_its_end():
@@ -37,7 +33,7 @@ def poll(*calls: Call) -> tuple[Pieces, PieceSamples]:
     state = SilenceState()
     state.session = np.zeros((len(calls), columns.SESSION_COLUMNS), np.int64)
     pieces = pieces_of(frames, rows, frames.sample_rate_hz[rows.row], rows.position, rows.position + rows.samples)
-    return pieces, samples_of(frames, rows, pieces, Courses.of(state, rows))
+    return pieces, samples_of(frames, pieces, Courses.of(state, rows))
 
 
 def sums(pieces: Pieces) -> list[list[int]]:
